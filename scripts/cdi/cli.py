@@ -1,0 +1,74 @@
+"""The command `cdi`: each command is a thin function over one that tests can call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cdi.errors import CdiError, mask_secrets
+from cdi.project import Project, load_project
+
+app = typer.Typer(
+    name="cdi",
+    help="Customer data infrastructure in your own warehouse: land, build, validate, sync.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+@dataclass
+class Options:
+    """What was given before the command's name."""
+
+    project_dir: Path | None = None
+    profiles_dir: Path | None = None
+    target: str | None = None
+
+    def project(self) -> Project:
+        """The project and target that the options name."""
+        return load_project(self.project_dir, self.profiles_dir, self.target)
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    project_dir: Annotated[
+        Path | None, typer.Option(help="Folder of dbt_project.yml [default: this one or above].")
+    ] = None,
+    profiles_dir: Annotated[
+        Path | None, typer.Option(help="Folder of profiles.yml [default: the project's, then ~/.dbt].")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Target of profiles.yml [default: the profile's own].")
+    ] = None,
+) -> None:
+    """Options that every command takes."""
+    context.obj = Options(project_dir, profiles_dir, target)
+
+
+def main() -> None:
+    """Run the command line; a CdiError ends it with one sentence and its exit code, never a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except CdiError as error:
+        errors.print(f"[bold red]Error:[/] {mask_secrets(error.message)}", highlight=False, soft_wrap=True)
+        if error.hint:
+            errors.print(error.hint, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("Stopped. Running the command again goes on safely.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""One small interface to the warehouses that commands read and write: DuckDB and PostgreSQL.
+
+Statements take values as `$name` parameters on both; identifiers go through `quote`.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from cdi.errors import UsageError, WarehouseError, mask_secrets
+from cdi.project import Project
+
+Parameters = Mapping[str, Any]
+
+
+def quote(*names: str) -> str:
+    """A dotted, quoted identifier: quote("raw", "loads") is `"raw"."loads"`."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+class Warehouse(ABC):
+    """An open connection to a target. Every statement outside `transaction()` commits by itself."""
+
+    dialect: str
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Parameters | None = None) -> int:
+        """Run one statement; returns the number of rows it changed (-1 where the engine does not say)."""
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement and return all of its rows: for small results."""
+
+    @abstractmethod
+    def stream(
+        self, sql: str, parameters: Parameters | None = None, batch_rows: int = 10_000
+    ) -> Iterator[pa.RecordBatch]:
+        """Run one statement and yield its rows in Arrow batches, in constant memory.
+
+        Other statements may run on another connection meanwhile, not on this one.
+        """
+
+    @abstractmethod
+    def append(self, table: str, reader: pa.RecordBatchReader) -> int:
+        """Insert all rows of `reader` into a table (quoted name) that has its columns; returns their number."""
+
+    @abstractmethod
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything inside at its end, or nothing when it raises."""
+        yield
+
+    @abstractmethod
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a lock by name while inside; raises WarehouseError when another process holds it."""
+        yield
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    def relation_exists(self, schema: str, table: str) -> bool:
+        """Whether a table or view of that name exists."""
+        return bool(
+            self.query(
+                "select 1 from information_schema.tables where table_schema = $schema and table_name = $table",
+                {"schema": schema, "table": table},
+            )
+        )
+
+    def column_names(self, schema: str, table: str) -> list[str]:
+        """The columns of a table in their order; empty where there is no such table."""
+        rows = self.query(
+            "select column_name from information_schema.columns"
+            " where table_schema = $schema and table_name = $table order by ordinal_position",
+            {"schema": schema, "table": table},
+        )
+        return [row[0] for row in rows]
+
+    def __enter__(self) -> Warehouse:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class DuckDBWarehouse(Warehouse):
+    """A DuckDB file (or `:memory:`)."""
+
+    dialect = "duckdb"
+
+    def __init__(self, path: str, read_only: bool = False) -> None:
+        try:
+            self.connection = duckdb.connect(path, read_only=read_only)
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                raise WarehouseError(
+                    f"The DuckDB file {path} is in use by another process.",
+                    "DuckDB lets one process write at a time: wait until it is done, or close it, and run again.",
+                ) from None
+            raise WarehouseError(f"The DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+        except duckdb.Error as error:
+            raise WarehouseError(f"The DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+
+    def execute(self, sql: str, parameters: Parameters | None = None) -> int:
+        rows = self.connection.execute(sql, parameters or None).fetchall()
+        # DuckDB answers a DML statement with one row that holds the count.
+        return int(rows[0][0]) if len(rows) == 1 and len(rows[0]) == 1 and isinstance(rows[0][0], int) else -1
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters or None).fetchall()
+
+    def stream(
+        self, sql: str, parameters: Parameters | None = None, batch_rows: int = 10_000
+    ) -> Iterator[pa.RecordBatch]:
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(sql, parameters or None)
+            yield from cursor.to_arrow_reader(batch_rows)
+        finally:
+            cursor.close()
+
+    def append(self, table: str, reader: pa.RecordBatchReader) -> int:
+        columns = ", ".join(quote(name) for name in reader.schema.names)
+        self.connection.register("_cdi_append", reader)
+        try:
+            return self.execute(f"insert into {table} ({columns}) select {columns} from _cdi_append")
+        finally:
+            self.connection.unregister("_cdi_append")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.connection.begin()
+        try:
+            yield
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.connection.commit()
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        # The open file is itself the lock: no second process can write.
+        yield
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class PostgresWarehouse(Warehouse):
+    """A PostgreSQL database."""
+
+    dialect = "postgres"
+
+    def __init__(self, **connection: Any) -> None:
+        place = f"{connection.get('dbname')} on {connection.get('host')}:{connection.get('port')}"
+        try:
+            self.connection = psycopg.connect(autocommit=True, **connection)
+        except psycopg.OperationalError as error:
+            raise WarehouseError(
+                f"PostgreSQL does not let us in to {place}: {_first_line(error)}",
+                "Check that the server runs, and host, port, user, password and dbname in profiles.yml.",
+            ) from None
+
+    def execute(self, sql: str, parameters: Parameters | None = None) -> int:
+        return self.connection.execute(*_psycopg(sql, parameters)).rowcount
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(*_psycopg(sql, parameters)).fetchall()
+
+    def stream(
+        self, sql: str, parameters: Parameters | None = None, batch_rows: int = 10_000
+    ) -> Iterator[pa.RecordBatch]:
+        with self.connection.transaction(), self.connection.cursor(name="cdi_stream") as cursor:
+            cursor.execute(*_psycopg(sql, parameters))
+            names = [column.name for column in cursor.description or ()]
+            while rows := cursor.fetchmany(batch_rows):
+                columns = zip(*rows, strict=True)
+                yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=names)
+
+    def append(self, table: str, reader: pa.RecordBatchReader) -> int:
+        columns = ", ".join(quote(name) for name in reader.schema.names)
+        rows = 0
+        # Arrow writes the CSV: no Python loop over rows. Only strings are quoted, so an empty field is null.
+        options = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+        with self.connection.cursor().copy(f"copy {table} ({columns}) from stdin (format csv)") as copy:
+            for batch in reader:
+                sink = pa.BufferOutputStream()
+                pa_csv.write_csv(batch, sink, write_options=options)
+                copy.write(sink.getvalue().to_pybytes())
+                rows += batch.num_rows
+        return rows
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self.connection.transaction():
+            yield
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        if not self.query("select pg_try_advisory_lock(hashtextextended($name, 0))", {"name": name})[0][0]:
+            raise WarehouseError(f"Another process holds the lock '{name}'.", "Wait until it is done and run again.")
+        try:
+            yield
+        finally:
+            self.query("select pg_advisory_unlock(hashtextextended($name, 0))", {"name": name})
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def connect(project: Project, read_only: bool = False) -> Warehouse:
+    """Open the project's target.
+
+    Raises WarehouseError where it cannot be reached or the DuckDB file is taken, UsageError for an adapter
+    that commands do not write to yet.
+    """
+    credentials = project.credentials
+    if project.dialect == "duckdb":
+        return DuckDBWarehouse(credentials.path, read_only=read_only)
+    if project.dialect == "postgres":
+        return PostgresWarehouse(
+            host=credentials.host,
+            port=credentials.port,
+            user=credentials.user,
+            password=credentials.password,
+            dbname=credentials.database,
+        )
+    raise UsageError(
+        f"Target {project.target} is {project.dialect}; this command works on DuckDB and PostgreSQL.",
+        "Choose another target with --target.",
+    )
+
+
+_PARAMETER = re.compile(r"\$([a-z_]\w*)")
+
+
+def _psycopg(sql: str, parameters: Parameters | None) -> tuple[Any, Parameters | None]:
+    if not parameters:
+        return sql, None
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")), parameters
+
+
+def _first_line(error: BaseException) -> str:
+    return mask_secrets(str(error).strip().split("\n", 1)[0])
