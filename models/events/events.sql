@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='append',
     on_schema_change='fail',
-    indexes=[{'columns': ['event_id'], 'unique': true}, {'columns': ['loaded_at']}, {'columns': ['event']}]
+    indexes=cdi.indexes([{'columns': ['event_id'], 'unique': true}, {'columns': ['loaded_at']}, {'columns': ['event']}])
 ) }}
 {%- set newest = cdi.newest_load() %}
 -- One row per event from all systems, in one shape: its first arrival counts, later copies of the same id do not.

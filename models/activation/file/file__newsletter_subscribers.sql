@@ -1,0 +1,9 @@
+-- One row per newsletter subscriber whose data may be shared, for the mailing house.
+
+select
+    profile_id,
+    email,
+    first_name,
+    favourite_category
+from {{ ref('newsletter_subscribers') }}
+where {{ cdi.consent_allows('file', 'newsletter_subscribers.profile_id') }}

@@ -1,0 +1,11 @@
+-- One row per person with an abandoned cart whom the webhook's tool may know.
+
+select
+    profile_id,
+    email,
+    first_name,
+    last_product_added,
+    cart_value,
+    last_added_at
+from {{ ref('abandoned_cart') }}
+where {{ cdi.consent_allows('webhook', 'abandoned_cart.profile_id') }}

@@ -1,0 +1,3 @@
+-- A source told us who somebody is: one row per identify call, its traits typed.
+
+{{ cdi.planned_event(type='identify') }}

@@ -1,0 +1,3 @@
+-- Somebody asked for the newsletter: one row per time.
+
+{{ cdi.planned_event('Newsletter Subscribed') }}

@@ -1,0 +1,3 @@
+-- Somebody left the newsletter: one row per time.
+
+{{ cdi.planned_event('Newsletter Unsubscribed') }}

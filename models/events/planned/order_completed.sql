@@ -1,0 +1,3 @@
+-- An order was placed and paid, online or in a shop: one row per order as it happened.
+
+{{ cdi.planned_event('Order Completed') }}

@@ -1,0 +1,3 @@
+-- An order or part of it was given back: one row per refund.
+
+{{ cdi.planned_event('Order Refunded') }}
