@@ -7,7 +7,7 @@
 
 {% macro postgres__create_functions() %}
     {#- PostgreSQL has no cast that gives null instead of an error. -#}
-    {% if execute and not cdi.function_exists(var('raw_schema'), 'try_timestamp') %}
+    {% if execute and flags.INTROSPECT and not cdi.function_exists(var('raw_schema'), 'try_timestamp') %}
         create schema if not exists {{ var('raw_schema') }};
         create or replace function {{ var('raw_schema') }}.try_timestamp(value text) returns timestamp
         language plpgsql immutable parallel safe as $$

@@ -4,7 +4,7 @@
   one error that names them all.
 #}
 {% macro ensure_raw_tables() %}
-    {% if not execute %}{{ return('') }}{% endif %}
+    {% if not execute or not flags.INTROSPECT %}{{ return('') }}{% endif %}
     {% set missing = [] %}
     {#- The statements are handed to dbt as the hook's text: what a hook runs itself, dbt does not commit. -#}
     {% set statements = [] %}

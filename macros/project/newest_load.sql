@@ -1,15 +1,18 @@
 {#
   The newest loaded_at of this incremental model, as a literal, so that a warehouse can skip what is older when it
   reads; 'null' where the model is built in full. Everything with a later loaded_at is new.
+
+  Compiled without a connection (dbt compile --no-introspect) it is that of a full build, or with
+  --vars 'compile_incremental: true' a subquery.
 #}
 {% macro newest_load() -%}
-    {%- if is_incremental() and execute -%}
-        {%- if flags.INTROSPECT -%}
-            {%- set newest = run_query('select max(loaded_at) from ' ~ this).columns[0].values()[0] -%}
-            {{- "cast('" ~ newest ~ "' as " ~ dbt.type_timestamp() ~ ")" if newest is not none else 'null' -}}
-        {%- else -%}
-            (select max(loaded_at) from {{ this }})
-        {%- endif -%}
+    {%- if not execute -%}
+        null
+    {%- elif not flags.INTROSPECT -%}
+        {{- '(select max(loaded_at) from ' ~ this ~ ')' if var('compile_incremental', false) else 'null' -}}
+    {%- elif is_incremental() -%}
+        {%- set newest = cdi.single_value('select max(loaded_at) from ' ~ this) -%}
+        {{- "cast('" ~ newest ~ "' as " ~ dbt.type_timestamp() ~ ")" if newest is not none else 'null' -}}
     {%- else -%}
         null
     {%- endif -%}
