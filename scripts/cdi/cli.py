@@ -55,6 +55,25 @@ def common(
     context.obj = Options(project_dir, profiles_dir, target)
 
 
+@app.command()
+def land(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="System, or system.table, as in models/staging.")],
+    files: Annotated[list[str], typer.Argument(help="Files, folders or globs: NDJSON, JSON, CSV, Parquet, gzipped or not.")],
+) -> None:
+    """Load files into the raw tables of the warehouse."""
+    from cdi.landing import land as land_files
+    from cdi.show import show_landing
+
+    result = land_files(context.obj.project(), source, files, console)
+    show_landing(console, result)
+    if result.unreadable:
+        raise CdiError(
+            "; ".join(item.problem for item in result.unreadable),
+            "The other files landed. Mend these and land them again: what has landed is skipped.",
+        )
+
+
 def main() -> None:
     """Run the command line; a CdiError ends it with one sentence and its exit code, never a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

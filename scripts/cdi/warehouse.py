@@ -125,8 +125,7 @@ class DuckDBWarehouse(Warehouse):
     ) -> Iterator[pa.RecordBatch]:
         cursor = self.connection.cursor()
         try:
-            cursor.execute(sql, parameters or None)
-            yield from cursor.to_arrow_reader(batch_rows)
+            yield from cursor.sql(sql, params=parameters or None).to_arrow_reader(batch_rows)
         finally:
             cursor.close()
 

@@ -1,0 +1,126 @@
+"""dbt, run in this process: one start-up for all that a command needs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import chdir
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdi.errors import CdiError, WarehouseError, mask_secrets
+from cdi.project import Project
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one node: a model, a seed or a test."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    seconds: float
+    message: str = ""
+    failures: int | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the node stopped what depends on it."""
+        return self.status in ("error", "fail", "runtime error")
+
+
+@dataclass(frozen=True)
+class DbtResult:
+    """What became of one invocation of dbt."""
+
+    success: bool
+    nodes: list[NodeResult] = field(default_factory=list)
+    manifest: Any = None
+    invocation_id: str = ""
+
+
+def run_dbt(project: Project, arguments: Iterable[str], variables: Mapping[str, Any] | None = None) -> DbtResult:
+    """Run one dbt command, for instance `["build", "--select", "profiles"]`.
+
+    A node that fails is in the result; what keeps dbt from running at all (a model that does not compile, a wrong
+    variable, a warehouse that cannot be reached) raises CdiError with dbt's own sentence.
+    """
+    from dbt.cli.main import dbtRunner
+
+    command, *rest = arguments
+    line = [
+        "--log-level", "none",
+        "--log-level-file", "info",
+        "--no-use-colors",
+        "--no-send-anonymous-usage-stats",
+        command,
+        "--project-dir", str(project.root),
+        "--profiles-dir", str(project.profiles_dir),
+        "--target", project.target,
+        *rest,
+    ]  # fmt: skip
+    if variables:
+        line += ["--vars", json.dumps(dict(variables))]
+    log.info("dbt %s", " ".join(line))
+    # Paths in profiles.yml, such as DuckDB's, are relative to the project.
+    with chdir(project.root):
+        answer = dbtRunner().invoke(line)
+    _release_warehouse()
+    if answer.exception is not None:
+        raise _as_error(project, answer.exception)
+    results = getattr(answer.result, "results", None)
+    metadata = getattr(answer.result, "metadata", None) or getattr(
+        getattr(answer.result, "args", None), "metadata", None
+    )
+    return DbtResult(
+        success=answer.success,
+        nodes=[_node(result) for result in results or [] if hasattr(result, "node")],
+        manifest=answer.result if command == "parse" else _last_manifest(answer.result),
+        invocation_id=getattr(metadata, "invocation_id", ""),
+    )
+
+
+def load_manifest(project: Project) -> Any:
+    """dbt's manifest of the project: all models, their YAML and their relations."""
+    return run_dbt(project, ["parse"]).manifest
+
+
+def _last_manifest(result: Any) -> Any:
+    return getattr(result, "manifest", None)
+
+
+def _node(result: Any) -> NodeResult:
+    return NodeResult(
+        unique_id=result.node.unique_id,
+        name=result.node.name,
+        resource_type=str(result.node.resource_type),
+        status=str(result.status),
+        seconds=result.execution_time,
+        message=mask_secrets(str(result.message or "")),
+        failures=result.failures,
+    )
+
+
+def _release_warehouse() -> None:
+    # dbt-duckdb keeps the file open for the whole process; nobody else could write it meanwhile.
+    from dbt.adapters.factory import cleanup_connections
+
+    cleanup_connections()
+
+
+def _as_error(project: Project, exception: BaseException) -> CdiError:
+    lines = [line.strip() for line in mask_secrets(str(exception)).splitlines() if line.strip()]
+    text = " ".join(lines)
+    if "Could not set lock on file" in text:
+        return WarehouseError(
+            f"The DuckDB file {os.fspath(project.credentials.path)} is in use by another process.",
+            "DuckDB lets one process write at a time: wait until it is done, or close it, and run again.",
+        )
+    if not isinstance(exception, Exception) or "Database Error" in text or "connection" in text.lower():
+        return WarehouseError(f"dbt cannot work on target {project.target}: {text}")
+    return CdiError(f"dbt stopped: {text}")
