@@ -12,7 +12,6 @@
         identifier_id {{ dbt.type_string() }},
         profile_id {{ dbt.type_string() }},
         arrival {{ dbt.type_string() }},
-        first_seen_at {{ dbt.type_timestamp() }},
         loaded_at {{ dbt.type_timestamp() }}
     )
 {% endmacro %}
@@ -40,7 +39,6 @@
             min(identifier_type) as identifier_type,
             min(identifier_value) as identifier_value,
             min(arrival) as arrival,
-            min(first_seen_at) as first_seen_at,
             min(loaded_at) as loaded_at
         from {{ links }}
         group by identifier
@@ -165,7 +163,7 @@
 {# The identifiers that were not there, with their profile. #}
 {% macro identity_insert(graph, found, joined) %}
     insert into {{ graph }} (
-        identifier, identifier_type, identifier_value, identifier_id, profile_id, arrival, first_seen_at, loaded_at
+        identifier, identifier_type, identifier_value, identifier_id, profile_id, arrival, loaded_at
     )
     select
         found.identifier,
@@ -174,7 +172,6 @@
         {{ dbt.hash('found.identifier') }} as identifier_id,
         joined.joined_profile_id as profile_id,
         found.arrival,
-        found.first_seen_at,
         found.loaded_at
     from {{ found }} as found
     inner join {{ joined }} as joined on found.profile_id = joined.profile_id

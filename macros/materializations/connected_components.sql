@@ -1,7 +1,7 @@
 {#
   A table of identifiers and the profile each belongs to, from a model that selects links: identifier, identifier_type,
   identifier_value, hub (the identifier it is linked to; a hub links to itself), arrival (text that sorts in the order
-  of arrival), first_seen_at, loaded_at.
+  of arrival), loaded_at.
 
   Connected components by contraction: every vertex points at its smallest neighbour, pointers are followed until they
   stop changing, links are redrawn between the roots, and so on until no link is left. Each round at least halves the
@@ -11,7 +11,7 @@
   profile's id is the hash of its first identifier in the order of arrival, so it is that of a full refresh.
 
   Columns: identifier, identifier_type, identifier_value, identifier_id (hash of the identifier), profile_id,
-  arrival, first_seen_at, loaded_at. Beside the table, <name>_runs keeps one row per run.
+  arrival, loaded_at. Beside the table, <name>_runs keeps one row per run.
 #}
 {% materialization connected_components, default %}
     {%- set target_relation = this.incorporate(type='table') -%}

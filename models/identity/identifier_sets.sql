@@ -46,8 +46,7 @@ sets as (
         -- Order of arrival: load time, then event time, then event id.
         min({{ cdi.sortable_timestamp('loaded_at') }} || {{ cdi.sortable_timestamp('event_at') }} || event_id)
             as first_arrival,
-        min(loaded_at) as loaded_at,
-        min(event_at) as first_seen_at
+        min(loaded_at) as loaded_at
     from identified
     group by
         {% for type in types -%}

@@ -13,6 +13,5 @@ select
     identifier_value,
     hub,
     arrival,
-    first_seen_at,
     loaded_at
 from {{ ref('identity_links') }}

@@ -20,7 +20,6 @@ select
     hub,
     -- Inside one event the strongest identifier comes first.
     first_arrival || '{{ '%02d' | format(loop.index) }}' as arrival,
-    first_seen_at,
     loaded_at
 from sets
 where identifier_{{ type }} is not null

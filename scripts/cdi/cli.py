@@ -74,6 +74,31 @@ def land(
         )
 
 
+@app.command("demo-data")
+def demo_data(
+    people: Annotated[int, typer.Option(help="How many people.")] = 2000,
+    days: Annotated[int, typer.Option(help="How many days before the end.")] = 90,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder to write raw/ and truth/ in.")] = Path("data/demo"),
+    end: Annotated[
+        str | None, typer.Option(help="Date or ISO time that the data ends at, in UTC (default: now).")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="How many to work with; the data is the same.")] = 2,
+) -> None:
+    """Write raw files of a made-up shop and, apart from them, the truth about who is who."""
+    from rich.progress import Progress
+
+    from cdi.demo_data.generate import generate, parse_end
+    from cdi.demo_data.show import counts_table
+
+    until = parse_end(end)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("People", total=people)
+        data = generate(people, days, seed, out, until, processes, lambda count: bar.advance(task, count))
+    console.print(counts_table(data))
+    console.print(f"Raw files are in {data.folder / 'raw'}, the truth in {data.folder / 'truth'}.")
+
+
 def main() -> None:
     """Run the command line; a CdiError ends it with one sentence and its exit code, never a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

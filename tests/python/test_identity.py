@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import START, land_messages, message, rows_of
 
@@ -74,7 +74,7 @@ def random_events(seed: int, people: int, events: int) -> list[dict]:
 
 
 @given(seed=st.integers(0, 2**32), loads=st.integers(1, 4))
-@settings(max_examples=3)
+@settings(max_examples=3, phases=[Phase.generate])
 def test_any_split_into_loads_gives_the_components_and_ids_of_one_load(project_factory, seed, loads):
     events = random_events(seed, people=400, events=600)
     dice = random.Random(seed)
