@@ -41,13 +41,8 @@ class Warehouse(ABC):
         """Run one statement and return all of its rows: for small results."""
 
     @abstractmethod
-    def stream(
-        self, sql: str, parameters: Parameters | None = None, batch_rows: int = 10_000
-    ) -> Iterator[pa.RecordBatch]:
-        """Run one statement and yield its rows in Arrow batches, in constant memory.
-
-        Other statements may run on another connection meanwhile, not on this one.
-        """
+    def fetch(self, sql: str, parameters: Parameters | None = None) -> list[pa.RecordBatch]:
+        """Run one statement and return all of its rows as Arrow, on this connection: it sees temporary tables."""
 
     @abstractmethod
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
@@ -120,14 +115,8 @@ class DuckDBWarehouse(Warehouse):
     def query(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, parameters or None).fetchall()
 
-    def stream(
-        self, sql: str, parameters: Parameters | None = None, batch_rows: int = 10_000
-    ) -> Iterator[pa.RecordBatch]:
-        cursor = self.connection.cursor()
-        try:
-            yield from cursor.sql(sql, params=parameters or None).to_arrow_reader(batch_rows)
-        finally:
-            cursor.close()
+    def fetch(self, sql: str, parameters: Parameters | None = None) -> list[pa.RecordBatch]:
+        return self.connection.sql(sql, params=parameters or None).to_arrow_table().to_batches()
 
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
         columns = ", ".join(quote(name) for name in reader.schema.names)
@@ -177,15 +166,13 @@ class PostgresWarehouse(Warehouse):
     def query(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
         return self.connection.execute(*_psycopg(sql, parameters)).fetchall()
 
-    def stream(
-        self, sql: str, parameters: Parameters | None = None, batch_rows: int = 10_000
-    ) -> Iterator[pa.RecordBatch]:
-        with self.connection.transaction(), self.connection.cursor(name="cdi_stream") as cursor:
-            cursor.execute(*_psycopg(sql, parameters))
-            names = [column.name for column in cursor.description or ()]
-            while rows := cursor.fetchmany(batch_rows):
-                columns = zip(*rows, strict=True)
-                yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=names)
+    def fetch(self, sql: str, parameters: Parameters | None = None) -> list[pa.RecordBatch]:
+        cursor = self.connection.execute(*_psycopg(sql, parameters))
+        schema = pa.schema([(column.name, _arrow_type(column)) for column in cursor.description or ()])
+        rows = cursor.fetchall()
+        columns = zip(*rows, strict=True) if rows else [() for _ in schema]
+        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, schema, strict=True)]
+        return [pa.RecordBatch.from_arrays(arrays, schema=schema)]
 
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
         columns = ", ".join(quote(name) for name in reader.schema.names)
@@ -239,6 +226,19 @@ def connect(project: Project, read_only: bool = False) -> Warehouse:
         f"Target {project.target} is {project.dialect}; this command works on DuckDB and PostgreSQL.",
         "Choose another target with --target.",
     )
+
+
+def _arrow_type(column: psycopg.Column) -> pa.DataType:
+    """The Arrow type of a column of a result; what has no plain one becomes text."""
+    name = psycopg.adapters.types.get(column.type_code)
+    kind = name.name if name else "text"
+    if kind == "numeric":
+        return pa.decimal128(column.precision, column.scale) if column.precision else pa.decimal128(38, 9)
+    return {
+        "bool": pa.bool_(), "int2": pa.int32(), "int4": pa.int32(), "int8": pa.int64(), "float4": pa.float64(),
+        "float8": pa.float64(), "timestamp": pa.timestamp("us"), "timestamptz": pa.timestamp("us", "UTC"),
+        "date": pa.date32(),
+    }.get(kind, pa.string())  # fmt: skip
 
 
 _PARAMETER = re.compile(r"\$([a-z_]\w*)")

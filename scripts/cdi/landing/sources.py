@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdi.errors import UsageError
+from cdi.landing.lines import UnreadableFileError
 from cdi.project import read_yaml
 
 
@@ -37,10 +38,10 @@ def known_sources(root: Path) -> dict[str, list[RawTable]]:
     """The systems that `cdi land` knows and their raw tables, read from models/**/*sources.yml."""
     systems: dict[str, list[RawTable]] = {}
     for path in sorted((root / "models").rglob("*sources.yml")):
-        for source in (read_yaml(path) or {}).get("sources", []):
+        for source in (read_yaml(path) or {}).get("sources") or []:
             if not source.get("config", {}).get("meta", {}).get("landing"):
                 continue
-            for table in source.get("tables", []):
+            for table in source.get("tables") or []:
                 landing = table.get("config", {}).get("meta", {}).get("landing", {})
                 systems.setdefault(source["name"], []).append(
                     RawTable(
@@ -55,7 +56,8 @@ def known_sources(root: Path) -> dict[str, list[RawTable]]:
                         required=tuple(landing.get("required", ())),
                         record_column=landing.get("record_column"),
                         accepted_values={
-                            key: tuple(values) for key, values in landing.get("accepted_values", {}).items()
+                            key: tuple(map(str, values))
+                            for key, values in landing.get("accepted_values", {}).items()
                         },
                     )
                 )
@@ -80,17 +82,17 @@ def find_tables(root: Path, source: str) -> list[RawTable]:
 
 
 def table_of_file(tables: list[RawTable], path: Path) -> RawTable:
-    """The raw table a file belongs to, by its name (customers-2026-01.csv) or its folder's (customers/1.csv).
+    """The raw table a file belongs to, by its name (customers-2026-01.csv) or a folder's (customers/1.csv).
 
-    Raises UsageError where neither names a table of a system that has several.
+    Raises UnreadableFileError where neither names a table of a system that has several.
     """
     if len(tables) == 1:
         return tables[0]
-    for text in (path.name.split(".")[0], *(folder.name for folder in path.parents)):
+    for text in (path.name.split(".")[0].lower(), *(folder.name.lower() for folder in path.parents)):
         for table in sorted(tables, key=lambda item: -len(item.name)):
             if text == table.name or text.startswith((f"{table.name}-", f"{table.name}_")):
                 return table
-    raise UsageError(
+    raise UnreadableFileError(
         f"{path}: neither its name nor its folder says which table of {tables[0].system} it is.",
         f"Name it like one of {', '.join(table.name for table in tables)}, or land it as "
         f"{tables[0].system}.<table>.",
