@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cdi.errors import CdiError, mask_secrets
+from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
 from cdi.project import Project, load_project
 
 app = typer.Typer(
@@ -42,16 +42,19 @@ class Options:
 def common(
     context: typer.Context,
     project_dir: Annotated[
-        Path | None, typer.Option(help="Folder of dbt_project.yml [default: this one or above].")
+        Path | None, typer.Option(help="Folder of dbt_project.yml (default: this one or above).")
     ] = None,
     profiles_dir: Annotated[
-        Path | None, typer.Option(help="Folder of profiles.yml [default: the project's, then ~/.dbt].")
+        Path | None, typer.Option(help="Folder of profiles.yml (default: the project's, then ~/.dbt).")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Target of profiles.yml [default: the profile's own].")
+        str | None, typer.Option("--target", "-t", help="Target of profiles.yml (default: the profile's own).")
     ] = None,
+    log_json: Annotated[Path | None, typer.Option(help="File to append a log to, one JSON object a line.")] = None,
 ) -> None:
     """Options that every command takes."""
+    if log_json:
+        log_as_json(log_json)
     context.obj = Options(project_dir, profiles_dir, target)
 
 
@@ -99,13 +102,125 @@ def demo_data(
     console.print(f"Raw files are in {data.folder / 'raw'}, the truth in {data.folder / 'truth'}.")
 
 
+@app.command()
+def run(
+    context: typer.Context,
+    files: Annotated[
+        list[str] | None,
+        typer.Option("--land", help="source=path, or a folder with one subfolder per source; may be repeated."),
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Moment that windows are counted back from, UTC (default: now).")
+    ] = None,
+    full_refresh: Annotated[bool, typer.Option(help="Build every model from its beginning.")] = False,
+    send: Annotated[bool, typer.Option(help="Send what changed to the tools.")] = True,
+) -> None:
+    """Do the scheduled job: land, build, validate, sync. Exit codes: docs/running.md."""
+    from cdi.run import GateFailedError
+    from cdi.run import run as run_job
+    from cdi.show import show_run
+
+    try:
+        summary = run_job(context.obj.project(), files or [], as_of, full_refresh, send, console)
+    except GateFailedError as error:
+        console.print(
+            f"rows in {error.summary.rows_landed:,}, rejected {error.summary.rows_rejected:,}; then a gate failed."
+        )
+        raise
+    show_run(console, summary)
+    _fail_for(summary.syncs)
+
+
+@app.command()
+def sync(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Activation models (default: all that declare a sync).")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be sent, and send nothing.")] = False,
+) -> None:
+    """Send what changed since the last delivery to the tools."""
+    from cdi.show import show_syncs
+    from cdi.sync import sync as sync_all
+
+    results = sync_all(context.obj.project(), names=names or [], dry_run=dry_run, console=console)
+    show_syncs(console, results, dry_run)
+    _fail_for(results)
+
+
+def _fail_for(results: list) -> None:
+    failed = [item for item in results if item.failed]
+    if failed:
+        raise DeliveryError(
+            f"{sum(item.failed for item in failed):,} rows were not delivered: "
+            + "; ".join(f"{item.sync}: {item.problem}" for item in failed),
+            "The next run sends them again.",
+        )
+
+
+@app.command("webhook-receiver")
+def webhook_receiver(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
+    secret_env: Annotated[
+        str | None, typer.Option(help="Environment variable with the secret that requests are signed with.")
+    ] = None,
+) -> None:
+    """Run a webhook receiver to try syncs on; GET /state says what it holds."""
+    import os
+
+    from cdi.receiver import WebhookReceiver
+
+    if secret_env and not os.environ.get(secret_env):
+        raise UsageError(f"The environment variable {secret_env} is not set.")
+    try:
+        receiver = WebhookReceiver(port, os.environ[secret_env].encode() if secret_env else None)
+    except OSError as error:
+        raise UsageError(f"Port {port} cannot be used: {error.strerror}.", "Choose another with --port.") from None
+    console.print(f"Receiving at {receiver.url} until Ctrl-C; {receiver.url}state says what was received.")
+    receiver.serve_forever()
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    people: Annotated[int, typer.Option(help="How many people.")] = 2000,
+    days: Annotated[int, typer.Option(help="How many days.")] = 90,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for the raw files and what the file syncs write.")] = Path("data/demo"),
+) -> None:
+    """Make demo data, run the whole job on it, and deliver to a receiver started for it."""
+    from cdi.demo import run_demo
+
+    run_demo(context.obj.project(), out, people, days, seed, console)
+
+
+def log_as_json(path: Path) -> None:
+    """Append what happens to a file, one JSON object a line, secrets masked."""
+    from pythonjsonlogger.json import JsonFormatter
+
+    class MaskedFormatter(JsonFormatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return mask_secrets(super().format(record))
+
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another file for --log-json.") from None
+    handler.setFormatter(
+        MaskedFormatter("{asctime}{levelname}{name}{message}", style="{", rename_fields={"asctime": "at", "levelname": "level"})
+    )
+    logging.getLogger("cdi").addHandler(handler)
+    logging.getLogger("cdi").setLevel(logging.INFO)
+
+
 def main() -> None:
     """Run the command line; a CdiError ends it with one sentence and its exit code, never a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # What the user should read is printed; the log is for --log-json.
+    logging.getLogger("cdi").propagate = False
+    logging.getLogger("cdi").addHandler(logging.NullHandler())
     try:
         app()
     except CdiError as error:
         errors.print(f"[bold red]Error:[/] {mask_secrets(error.message)}", highlight=False, soft_wrap=True)
+        logging.getLogger("cdi").error("failed", extra={"error": error.message, "exit_code": error.exit_code})
         if error.hint:
             errors.print(error.hint, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cdi.landing import LandingResult
+from cdi.run import RunSummary
+from cdi.sync import SyncResult
 
 
 def show_landing(console: Console, result: LandingResult) -> None:
@@ -32,3 +34,60 @@ def show_landing(console: Console, result: LandingResult) -> None:
     console.print(table)
     if result.rows_rejected:
         console.print("Rejected lines are kept with their reason in raw.rejected.")
+
+
+def show_run(console: Console, summary: RunSummary) -> None:
+    """The summary of a run: what came in, what it became, who is in which audience, what was sent, and time."""
+    counts, before = summary.counts, summary.counts_before
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(justify="right", style="dim")
+    table.add_row("rows in", f"{summary.rows_landed:,}", "")
+    table.add_row("rows rejected", f"{summary.rows_rejected:,}", "")
+    for name in ("events", "identifiers", "profiles"):
+        table.add_row(name, f"{counts.get(name, 0):,}", _change(counts.get(name, 0), before.get(name)))
+    table.add_row("profiles merged", f"{counts.get('merges', 0):,}", "")
+    console.print()
+    console.print(table)
+    audiences = Table(box=None, padding=(0, 2))
+    audiences.add_column("audience")
+    audiences.add_column("people", justify="right")
+    audiences.add_column("change", justify="right")
+    for item in summary.audiences:
+        audiences.add_row(item.name, f"{item.size:,}", _change(item.size, item.size_before))
+    console.print()
+    console.print(audiences)
+    if summary.syncs:
+        console.print()
+        show_syncs(console, summary.syncs)
+    for warning in summary.warnings:
+        console.print(f"[yellow]warning[/] {warning}")
+    console.print()
+    console.print("  ".join(f"{part} {seconds:.1f} s" for part, seconds in summary.seconds.items()), style="dim")
+
+
+def show_syncs(console: Console, results: list[SyncResult], dry_run: bool = False) -> None:
+    """A row per sync: what had changed, and what the tool took of it."""
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("sync")
+    for column in ("added", "changed", "removed", "not sendable"):
+        table.add_column(column, justify="right")
+    if not dry_run:
+        table.add_column("delivered", justify="right")
+        table.add_column("failed", justify="right")
+    for item in results:
+        numbers = [item.added, item.changed, item.removed, item.rejected]
+        if not dry_run:
+            numbers += [item.delivered, item.failed]
+        table.add_row(item.sync, *(f"{number:,}" for number in numbers), style="red" if item.failed else None)
+    console.print(table)
+    if dry_run:
+        console.print("Nothing was sent.")
+    for item in results:
+        if item.problem:
+            console.print(f"[red]{item.sync}[/]: {item.problem}", highlight=False)
+
+
+def _change(now: int, before: int | None) -> str:
+    return "new" if before is None else f"{now - before:+,}" if now != before else "="
