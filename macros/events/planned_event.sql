@@ -18,7 +18,6 @@
             {%- do typed.append(cdi.typed_property('found_' ~ column.name, data_type) ~ ' as ' ~ column.name) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- set newest = cdi.newest_load() -%}
 
     with
 
@@ -39,9 +38,7 @@
             {%- if event %}
             and event = '{{ event }}'
             {%- endif %}
-            {%- if newest != 'null' %}
-            and loaded_at > {{ newest }}
-            {%- endif %}
+            and {{ cdi.is_new() }}
 
     )
 

@@ -6,7 +6,7 @@
 {% macro default__create_functions() %}{% endmacro %}
 
 {% macro postgres__create_functions() %}
-    {#- PostgreSQL has no cast that gives null instead of an error. -#}
+    {#- PostgreSQL 15 has no cast that gives null instead of an error. -#}
     {% if execute and flags.INTROSPECT and not cdi.function_exists(var('raw_schema'), 'try_timestamp') %}
         create schema if not exists {{ var('raw_schema') }};
         create or replace function {{ var('raw_schema') }}.try_timestamp(value text) returns timestamp
@@ -17,6 +17,13 @@
                 return cast(value as timestamptz) at time zone 'UTC';
             end if;
             return cast(value as timestamp);
+        exception when others then
+            return null;
+        end $$;
+        create or replace function {{ var('raw_schema') }}.try_jsonb(value text) returns jsonb
+        language plpgsql immutable parallel safe as $$
+        begin
+            return cast(value as jsonb);
         exception when others then
             return null;
         end $$;

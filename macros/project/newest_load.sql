@@ -18,8 +18,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# A where clause that keeps what arrived since the last run; nothing where the model is built in full. #}
-{% macro where_loaded_since_last_run(prefix='where') -%}
+{# The condition that a row arrived since this incremental model's last run; true where it is built in full. #}
+{% macro is_new() -%}
     {%- set newest = cdi.newest_load() -%}
-    {%- if newest != 'null' %}{{ prefix }} loaded_at > {{ newest }}{% endif -%}
+    {{ 'loaded_at > ' ~ newest if newest != 'null' else 'true' }}
 {%- endmacro %}

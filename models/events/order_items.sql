@@ -19,7 +19,7 @@ items as (
         {{ cdi.json_array_item() }} as product
     from {{ ref('order_completed') }} as orders
     {{ cdi.unnest_json_array('orders.products') }}
-    {{ cdi.where_loaded_since_last_run() }}
+    where {{ cdi.is_new() }}
 
 ),
 

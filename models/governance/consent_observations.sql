@@ -3,7 +3,6 @@
     incremental_strategy='append',
     on_schema_change='fail'
 ) }}
-{%- set newest = cdi.newest_load() %}
 {%- set categories = var('consent_categories') %}
 -- One row per identifier, consent category and run that saw a choice: the newest choice among the events of that run.
 -- The latest of an identifier's or a profile's rows is what holds; see profile_consent.
@@ -23,11 +22,7 @@ choices as (
             objects={'preferences': 'consent.categoryPreferences'}
         ) }}
     from {{ ref('events') }}
-    where
-        identifier is not null
-        {%- if newest != 'null' %}
-        and loaded_at > {{ newest }}
-        {%- endif %}
+    where identifier is not null and {{ cdi.is_new() }}
 
 ),
 

@@ -23,11 +23,7 @@ new_events as (
         traits,
         context
     from {{ ref('events') }}
-    where
-        identifier is not null
-        {%- if newest != 'null' %}
-        and loaded_at > {{ newest }}
-        {%- endif %}
+    where identifier is not null and {{ cdi.is_new() }}
 
 ),
 
@@ -40,18 +36,16 @@ identified as (
 sets as (
 
     select
-        {% for type in types -%}
+        {% for type in types %}
         identifier_{{ type }},
-        {% endfor -%}
+        {% endfor %}
         -- Order of arrival: load time, then event time, then event id.
         min({{ cdi.sortable_timestamp('loaded_at') }} || {{ cdi.sortable_timestamp('event_at') }} || event_id)
             as first_arrival,
         min(loaded_at) as loaded_at
     from identified
-    group by
-        {% for type in types -%}
-        identifier_{{ type }}{{ ',' if not loop.last }}
-        {% endfor %}
+    group by {{ range(1, types | length + 1) | join(', ') }}
+
 ),
 
 keyed as (

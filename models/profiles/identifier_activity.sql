@@ -3,7 +3,6 @@
     incremental_strategy='append',
     on_schema_change='fail'
 ) }}
-{%- set newest = cdi.newest_load() %}
 -- One row per identifier, channel, day and run: what the events of that run add up to. Facts are kept by identifier and
 -- not by profile, so that profiles which merge rewrite nothing: the graph says whose they are when they are read.
 
@@ -16,9 +15,5 @@ select
     max(event_at) as last_event_at,
     max(loaded_at) as loaded_at
 from {{ ref('events') }}
-where
-    identifier is not null
-    {%- if newest != 'null' %}
-    and loaded_at > {{ newest }}
-    {%- endif %}
+where identifier is not null and {{ cdi.is_new() }}
 group by 1, 2, 3

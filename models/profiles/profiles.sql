@@ -18,15 +18,15 @@ select
     profile_ids.profile_id,
 
     ---------- identity traits
-    identity.email,
-    identity.phone,
-    identity.name,
-    identity.first_name,
-    identity.last_name,
-    identity.city,
-    identity.postal_code,
-    identity.country,
-    identity.birthday,
+    names.email,
+    names.phone,
+    names.name,
+    names.first_name,
+    names.last_name,
+    names.city,
+    names.postal_code,
+    names.country,
+    names.birthday,
 
     ---------- computed traits: presence
     profile_ids.is_known,
@@ -49,7 +49,7 @@ select
     orders.first_order_at,
     orders.last_order_at,
     orders.last_store_order_at,
-    cast({{ dbt.datediff('orders.last_order_at', cdi.as_of(), 'day') }} as {{ dbt.type_int() }})
+    cast({{ dbt.datediff('orders.last_order_at', cdi.as_of(), 'day') }} as {{ dbt.type_int() }}) -- noqa: LT05
         as days_since_last_order,
 
     ---------- computed traits: taste
@@ -66,7 +66,7 @@ select
     ---------- computed traits: newsletter
     coalesce(newsletter.is_subscribed, false) as is_newsletter_subscriber
 from profile_ids
-left join {{ ref('profile_identity') }} as identity on profile_ids.profile_id = identity.profile_id
+left join {{ ref('profile_identity') }} as names on profile_ids.profile_id = names.profile_id
 left join {{ ref('profile_activity') }} as activity on profile_ids.profile_id = activity.profile_id
 left join {{ ref('profile_orders') }} as orders on profile_ids.profile_id = orders.profile_id
 left join {{ ref('profile_favourites') }} as favourites on profile_ids.profile_id = favourites.profile_id

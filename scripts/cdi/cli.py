@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
 from cdi.project import Project, load_project
@@ -48,7 +49,8 @@ def common(
         Path | None, typer.Option(help="Folder of profiles.yml (default: the project's, then ~/.dbt).")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Target of profiles.yml (default: the profile's own).")
+        str | None,
+        typer.Option("--target", "-t", help="Target of profiles.yml (default: the profile's own)."),
     ] = None,
     log_json: Annotated[Path | None, typer.Option(help="File to append a log to, one JSON object a line.")] = None,
 ) -> None:
@@ -62,7 +64,9 @@ def common(
 def land(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="System, or system.table, as in models/staging.")],
-    files: Annotated[list[str], typer.Argument(help="Files, folders or globs: NDJSON, JSON, CSV, Parquet, gzipped or not.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files, folders or globs: NDJSON, JSON, CSV, Parquet, gzipped or not.")
+    ],
 ) -> None:
     """Load files into the raw tables of the warehouse."""
     from cdi.landing import land as land_files
@@ -73,7 +77,7 @@ def land(
     if result.unreadable:
         raise CdiError(
             "; ".join(item.problem for item in result.unreadable),
-            "The other files landed. Mend these and land them again: what has landed is skipped.",
+            "All other files landed. Mend these and land them again: what has landed is skipped.",
         )
 
 
@@ -134,7 +138,9 @@ def run(
 @app.command()
 def sync(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Activation models (default: all that declare a sync).")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Activation models (default: all that declare a sync).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Say what would be sent, and send nothing.")] = False,
 ) -> None:
     """Send what changed since the last delivery to the tools."""
@@ -184,7 +190,9 @@ def demo(
     people: Annotated[int, typer.Option(help="How many people.")] = 2000,
     days: Annotated[int, typer.Option(help="How many days.")] = 90,
     seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for the raw files and what the file syncs write.")] = Path("data/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the raw files and what the file syncs write.")] = Path(
+        "data/demo"
+    ),
 ) -> None:
     """Make demo data, run the whole job on it, and deliver to a receiver started for it."""
     from cdi.demo import run_demo
@@ -203,9 +211,15 @@ def log_as_json(path: Path) -> None:
     try:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another file for --log-json.") from None
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another file for --log-json."
+        ) from None
     handler.setFormatter(
-        MaskedFormatter("{asctime}{levelname}{name}{message}", style="{", rename_fields={"asctime": "at", "levelname": "level"})
+        MaskedFormatter(
+            "{asctime}{levelname}{name}{message}",
+            style="{",
+            rename_fields={"asctime": "at", "levelname": "level"},
+        )
     )
     logging.getLogger("cdi").addHandler(handler)
     logging.getLogger("cdi").setLevel(logging.INFO)
@@ -219,10 +233,10 @@ def main() -> None:
     try:
         app()
     except CdiError as error:
-        errors.print(f"[bold red]Error:[/] {mask_secrets(error.message)}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]Error:[/] {escape(mask_secrets(error.message))}", highlight=False, soft_wrap=True)
         logging.getLogger("cdi").error("failed", extra={"error": error.message, "exit_code": error.exit_code})
         if error.hint:
-            errors.print(error.hint, highlight=False, soft_wrap=True)
+            errors.print(escape(error.hint), highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         errors.print("Stopped. Running the command again goes on safely.")

@@ -38,14 +38,23 @@ def run_demo(
         show_run(console, summary)
         state = receiver.state()
     console.print()
-    console.print("The webhook receiver holds " + ", ".join(f"{count:,} of {name}" for name, count in state["held"].items()))
+    console.print(
+        "The webhook receiver holds " + ", ".join(f"{count:,} of {name}" for name, count in state["held"].items())
+    )
     console.print(f"Files were written below {project.root / 'output'}.")
     with connect(project) as warehouse:
         rows = warehouse.query(
             "select first_name, last_product_added, cast(cart_value as text), cast(last_added_at as text)"
             " from audiences.abandoned_cart where first_name is not null order by cart_value desc limit 5"
         )
-    table = Table("first name", "last put into the cart", "cart value", "at (UTC)", title="audiences.abandoned_cart", box=None)
+    table = Table(
+        "first name",
+        "last put into the cart",
+        "cart value",
+        "at (UTC)",
+        title="audiences.abandoned_cart",
+        box=None,
+    )
     for row in rows:
         table.add_row(*(str(value) for value in row))
     console.print()

@@ -174,7 +174,7 @@ def as_log(summary: RunSummary) -> dict[str, Any]:
 
 
 @contextmanager
-def _part(summary: RunSummary, name: str):  # noqa: ANN202
+def _part(summary: RunSummary, name: str):
     started = time.monotonic()
     log.info("%s started", name, extra={"run_id": summary.run_id, "part": name})
     try:
@@ -198,8 +198,7 @@ _COUNTS = "cdi.run_counts"
 def _create_counts(warehouse: Warehouse) -> None:
     warehouse.execute("create schema if not exists cdi")
     warehouse.execute(
-        f"create table if not exists {_COUNTS}"
-        " (run_id text, run_at timestamp, metric text, name text, value bigint)"
+        f"create table if not exists {_COUNTS} (run_id text, run_at timestamp, metric text, name text, value bigint)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cdi.landing import LandingResult
@@ -21,7 +22,7 @@ def show_landing(console: Console, result: LandingResult) -> None:
     for item in result.files if len(result.files) <= 20 else []:
         note = "could not be read" if item.problem else "had landed before" if item.already_landed else ""
         name = item.table.full_name if item.table else ""
-        table.add_row(str(item.path), name, f"{item.rows_landed:,}", f"{item.rows_rejected:,}", note)
+        table.add_row(escape(str(item.path)), name, f"{item.rows_landed:,}", f"{item.rows_rejected:,}", note)
     skipped = sum(item.already_landed for item in result.files)
     table.add_row(
         f"{len(result.files)} files",

@@ -72,9 +72,7 @@ def warehouse_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def project_factory(
-    warehouse_kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> Callable[[], Project]:
+def project_factory(warehouse_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], Project]:
     """Makes projects: this dbt project with an empty warehouse of its own each."""
 
     def make() -> Project:

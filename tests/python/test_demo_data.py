@@ -158,9 +158,7 @@ def test_the_truth_has_every_identifier_of_the_raw_files_and_no_other(shop: Shop
     for line in shop.receipt_lines:
         seen |= {("loyalty_id", line["loyalty_id"]), ("email", line["email"])}
     seen = {
-        (kind, value.lower() if kind == "email" else value)
-        for kind, value in seen
-        if value and value not in JUNK_IDS
+        (kind, value.lower() if kind == "email" else value) for kind, value in seen if value and value not in JUNK_IDS
     }
     assert {(row["identifier_type"], row["identifier_value"]) for row in shop.identifiers} == seen
 
@@ -198,9 +196,7 @@ def test_every_kind_of_dirt_in_messages(shop: Shop) -> None:
     by_id = defaultdict(list)
     for message in shop.messages:
         by_id[message["messageId"]].append(message)
-    duplicates = [
-        sorted(copy["receivedAt"] for copy in copies) for copies in by_id.values() if len(copies) > 1
-    ]
+    duplicates = [sorted(copy["receivedAt"] for copy in copies) for copies in by_id.values() if len(copies) > 1]
     assert duplicates
     assert any(times[0][:10] != times[-1][:10] for times in duplicates)
 
@@ -253,9 +249,7 @@ def test_consent_is_given_refused_empty_and_absent(shop: Shop) -> None:
     assert None in choices
     assert {} in given
     assert {choice.get("Advertising") for choice in given} == {True, False, None}
-    assert all(
-        set(choice) in (set(), {"Advertising", "Analytics", "Functional", "DataSharing"}) for choice in given
-    )
+    assert all(set(choice) in (set(), {"Advertising", "Analytics", "Functional", "DataSharing"}) for choice in given)
     assert shop.tracked("Segment Consent Preference Updated")
 
 
@@ -299,9 +293,7 @@ def test_money_is_exact(shop: Shop) -> None:
         order = message["properties"]
         try:
             gross = sum(round(line["price"] * 100) * line["quantity"] for line in order["products"])
-            cents = {
-                name: round(order[name] * 100) for name in ("discount", "revenue", "shipping", "tax", "total")
-            }
+            cents = {name: round(order[name] * 100) for name in ("discount", "revenue", "shipping", "tax", "total")}
         except TypeError:
             continue  # spoilt on purpose
         assert cents["revenue"] == gross - cents["discount"]
@@ -319,11 +311,7 @@ def test_payments_belong_to_orders(shop: Shop) -> None:
         if "order_id" in message["properties"] and isinstance(message["properties"]["total"], float)
     }
     charges = {charge["id"]: charge for charge in shop.stripe["charges"]}
-    paid = [
-        charge
-        for charge in charges.values()
-        if charge["paid"] and charge["metadata"].get("order_id") in totals
-    ]
+    paid = [charge for charge in charges.values() if charge["paid"] and charge["metadata"].get("order_id") in totals]
     assert paid
     assert all(charge["amount"] == round(totals[charge["metadata"]["order_id"]] * 100) for charge in paid)
     assert {charge["status"] for charge in charges.values()} == {"succeeded", "failed"}
@@ -354,9 +342,7 @@ def test_contacts_have_versions(shop: Shop) -> None:
     ("people", "days", "processes", "named"),
     [(0, 1, 1, "--people is 0"), (1, 0, 1, "--days is 0"), (-5, 1, 1, "--people"), (1, 1, 0, "--processes")],
 )
-def test_numbers_out_of_range_are_named(
-    tmp_path: Path, people: int, days: int, processes: int, named: str
-) -> None:
+def test_numbers_out_of_range_are_named(tmp_path: Path, people: int, days: int, processes: int, named: str) -> None:
     with pytest.raises(UsageError, match=named):
         generate(people, days, 1, tmp_path / "new", END, processes)
     assert not (tmp_path / "new").exists()

@@ -97,9 +97,7 @@ def test_any_split_into_loads_gives_the_components_and_ids_of_one_load(project_f
 
 def test_no_depth_at_which_it_stops(project_factory):
     """A path of 2,000 identifiers, met in an order that makes the ends arrive last, and a star of 5,000 leaves."""
-    path = [
-        message("identify", userId=f"path{i // 2}", anonymousId=f"device{(i + 1) // 2}") for i in range(2_000)
-    ]
+    path = [message("identify", userId=f"path{i // 2}", anonymousId=f"device{(i + 1) // 2}") for i in range(2_000)]
     random.Random(1).shuffle(path)
     star = [message("identify", userId="hub", anonymousId=f"leaf{i}") for i in range(5_000)]
     project = project_factory()

@@ -52,13 +52,23 @@ def random_records(seed: int, count: int) -> list[tuple[str, dict[str, Any]]]:
         if dice.random() < 0.3:
             choice = dice.choice([{}, {"Advertising": dice.random() < 0.5, "DataSharing": True}])
             who["context"] = {"consent": {"categoryPreferences": choice}}
-        product = {"product_id": f"p{dice.randrange(5)}", "name": "Boot", "category": "Shoes", "brand": "A", "price": 60.5}
+        product = {
+            "product_id": f"p{dice.randrange(5)}",
+            "name": "Boot",
+            "category": "Shoes",
+            "brand": "A",
+            "price": 60.5,
+        }
         kind = dice.randrange(9)
         if kind == 0:
             traits = {"email": f"p{person}@example.com", "city": dice.choice(["Wien", "Graz", None])}
             records.append(("segment", message("identify", at, traits=traits, **who)))
         elif kind == 1:
-            properties = {"order_id": f"o{number}", "revenue": dice.choice([20, 300, "12,5", None]), "products": [product]}
+            properties = {
+                "order_id": f"o{number}",
+                "revenue": dice.choice([20, 300, "12,5", None]),
+                "products": [product],
+            }
             records.append(("segment", message("track", at, event="Order Completed", properties=properties, **who)))
         elif kind == 2:
             records.append(("segment", message("track", at, event="Product Added", properties=product, **who)))
@@ -74,7 +84,12 @@ def random_records(seed: int, count: int) -> list[tuple[str, dict[str, Any]]]:
             records += [("till", line) for line in lines]
         elif kind == 5:
             created = int(at.timestamp())
-            records.append(("stripe.customers", {"id": f"cus_{person}", "email": f"P{person}@example.com", "created": created}))
+            records.append(
+                (
+                    "stripe.customers",
+                    {"id": f"cus_{person}", "email": f"P{person}@example.com", "created": created},
+                )
+            )
             records.append(("stripe.charges", {"id": f"ch_{number}", "customer": f"cus_{person}", "amount": 1999,
                                                "currency": "eur", "created": created, "status": "succeeded"}))  # fmt: skip
         elif kind == 6 and records:
@@ -92,8 +107,11 @@ def split(records: list, dice: random.Random, loads: int) -> list[list]:
     cuts = sorted(dice.randrange(len(records)) for _ in range(loads - 1))
     parts = [records[start:end] for start, end in zip([0, *cuts], [*cuts, len(records)], strict=True)]
     for part, following in zip(parts, parts[1:], strict=False):
-        while part and following and part[-1][0] == following[0][0] == "till" and (
-            part[-1][1]["receipt_id"] == following[0][1]["receipt_id"]
+        while (
+            part
+            and following
+            and part[-1][0] == following[0][0] == "till"
+            and (part[-1][1]["receipt_id"] == following[0][1]["receipt_id"])
         ):
             part.append(following.pop(0))
     return parts

@@ -131,7 +131,9 @@ def test_a_tool_that_is_down_is_given_up_on_and_served_later(project, people, re
 
 def test_null_and_double_keys_are_kept_back_with_the_reason(project, people, receiver):
     fill(people, {"p1": ("a@example.com", 1.0)})
-    people.execute("insert into activation.people values (null, 'x', 1, null), ('p2', 'x', 1, null), ('p2', 'y', 2, null)")
+    people.execute(
+        "insert into activation.people values (null, 'x', 1, null), ('p2', 'x', 1, null), ('p2', 'y', 2, null)"
+    )
     result = run_sync(project, people, WEBHOOK)
     assert (result.delivered, result.rejected) == (1, 3)
     rows = people.query("select key, reason, count_rows from cdi.sync_rejected order by reason")
@@ -232,7 +234,10 @@ def test_killed_at_random_moments_it_loses_nothing(project, receiver, tmp_path: 
             "insert into activation.people select 'p' || n, 'a@example.com', 1 from generate_series(1, 400) as t(n)"
         )
     script = KILLED.format(
-        tests=str(Path(__file__).parent), root=str(project.root), profiles=str(project.profiles_dir), target=project.target
+        tests=str(Path(__file__).parent),
+        root=str(project.root),
+        profiles=str(project.profiles_dir),
+        target=project.target,
     )
     dice = random.Random(1)
     for _ in range(4):

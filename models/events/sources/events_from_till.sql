@@ -1,4 +1,5 @@
--- One row per receipt of a till (as far as one load brought it): an order, or a refund where more came back than was sold.
+-- One row per receipt of a till (as far as one load brought it): an order, or a refund where more came back than was
+-- sold.
 
 with
 

@@ -60,14 +60,10 @@ def _plan(world: World, person: Person) -> list[tuple[int, str]]:
     expected = person.sessions_per_day * (leaves - joins) / DAY
     # Whoever joins comes at least once; a customer from before may stay away.
     count = _how_often(rng, expected) + (joins > world.start)
-    plan = [
-        (world.moment(rng, joins, leaves, ONLINE_HOURS, person.utc_offset), "browse") for _ in range(count)
-    ]
+    plan = [(world.moment(rng, joins, leaves, ONLINE_HOURS, person.utc_offset), "browse") for _ in range(count)]
     if person.wants_newsletter:
         plan += [
-            (at + int(rng.expovariate(1 / (300 * MINUTE))), "mailing")
-            for at in world.mailings
-            if joins < at < leaves
+            (at + int(rng.expovariate(1 / (300 * MINUTE))), "mailing") for at in world.mailings if joins < at < leaves
         ]
     if person.store:
         visits = _how_often(rng, STORE_VISITS_PER_DAY * (person.leaves_store_at - joins) / DAY)
@@ -185,17 +181,13 @@ def _choose_campaign(world: World, person: Person, time: int) -> dict[str, str] 
     return None
 
 
-def _browse(
-    world: World, person: Person, outbox: Outbox, time: int, campaign: dict[str, str] | None = None
-) -> None:
+def _browse(world: World, person: Person, outbox: Outbox, time: int, campaign: dict[str, str] | None = None) -> None:
     """One visit to the shop's site or app, from looking around to buying."""
     rng = person.rng
     device = _choose_device(person)
     # Phones lose the network: everything of the visit is sent hours or days later.
     delay = dirt.late_by(rng) if device.platform != "web" and rng.random() < 0.06 else 0
-    visit = Visit(
-        outbox, person, time, device, campaign=campaign or _choose_campaign(world, person, time), delay=delay
-    )
+    visit = Visit(outbox, person, time, device, campaign=campaign or _choose_campaign(world, person, time), delay=delay)
     visit.look_at("Home", "/")
     if person.consent is not None and not person.has_answered:
         visit.answer_consent(person.consent)
@@ -205,9 +197,7 @@ def _browse(
     user_id = person.user_id
     if person.second_user_id and device is person.devices[-1]:
         user_id = person.second_user_id
-    wants_to_log_in = (
-        bool(user_id) and not visit.user_id and time >= person.registers_at and rng.random() < 0.45
-    )
+    wants_to_log_in = bool(user_id) and not visit.user_id and time >= person.registers_at and rng.random() < 0.45
     log_in_after = rng.randrange(4) if wants_to_log_in else None
 
     if rng.random() < 0.06:
@@ -250,18 +240,14 @@ def _look_for_products(visit: Visit, person: Person, basket: list[tuple[Product,
     for _ in range(1 + min(5, int(rng.expovariate(1.1)))):
         product = _choose_product(person, category)
         visit.look_at(product.name, product.path, category)
-        viewed = visit.track(
-            "Product Viewed", product.line | {"currency": CURRENCY, "url": SITE + product.path}
-        )
+        viewed = visit.track("Product Viewed", product.line | {"currency": CURRENCY, "url": SITE + product.path})
         if viewed is not None and rng.random() < min(0.6, 0.13 * person.intent):
             quantity = 1 if rng.random() < 0.85 else rng.randrange(2, 4)
             basket.append((product, quantity))
             visit.track("Product Added", product.line | {"cart_id": cart_id, "quantity": quantity})
 
 
-def _check_out(
-    world: World, visit: Visit, person: Person, basket: list[tuple[Product, int]], cart_id: str
-) -> None:
+def _check_out(world: World, visit: Visit, person: Person, basket: list[tuple[Product, int]], cart_id: str) -> None:
     """Go from the cart to the order as far as the person gets; some orders come back later."""
     rng = person.rng
     items = tuple(basket)
@@ -269,9 +255,7 @@ def _check_out(
     if rng.random() > 0.58:
         return
     is_sale = world.sale[0] <= visit.time < world.sale[1]
-    coupon, discount = discount_for(
-        rng, sum(product.price_cents * quantity for product, quantity in items), is_sale
-    )
+    coupon, discount = discount_for(rng, sum(product.price_cents * quantity for product, quantity in items), is_sale)
     order_id = f"W-{rng.getrandbits(48):012X}"
     order = Order(order_id, cart_id, f"co_{rng.getrandbits(48):012x}", items, coupon, discount)
     visit.look_at("Checkout", "/checkout")
@@ -300,9 +284,7 @@ def _check_out(
         _return(outbox, visit, person, order, charge_id, ordered_at + int(rng.uniform(3, 16) * DAY))
 
 
-def _return(
-    outbox: Outbox, visit: Visit, person: Person, order: Order, charge_id: str | None, time: int
-) -> None:
+def _return(outbox: Outbox, visit: Visit, person: Person, order: Order, charge_id: str | None, time: int) -> None:
     """Send back one article or the whole order: the server says so, and the card gets its money back."""
     rng = person.rng
     everything = len(order.items) == 1 or rng.random() < 0.6

@@ -157,9 +157,7 @@ def _check_folder(folder: Path) -> None:
             f"{folder} cannot be written to: {error.strerror}.", "Name another folder with --out."
         ) from None
     if held and MARKER not in held:
-        raise UsageError(
-            f"{folder} holds files that are no demo data.", "Empty it, or name another folder with --out."
-        )
+        raise UsageError(f"{folder} holds files that are no demo data.", "Empty it, or name another folder with --out.")
 
 
 def _append(path: Path, content: bytes) -> None:

@@ -44,9 +44,7 @@ class Outbox:
     def note_email(self, email: str) -> None:
         """Remember an e-mail of the person as their own, shared with others, or mistyped."""
         email = email.lower()
-        kind = (
-            "own" if email == self.person.email else "shared" if email == self.person.shared_email else "typo"
-        )
+        kind = "own" if email == self.person.email else "shared" if email == self.person.shared_email else "typo"
         self.note("email", email, kind)
 
     def end(self) -> None:
@@ -117,9 +115,7 @@ class Visit:
             referrer = self.context["page"]["url"] if "page" in self.context else "https://search.example/"
             page = {"path": path, "referrer": referrer, "title": name, "url": SITE + path}
             self.context["page"] = page
-            self._send(
-                "page", {"name": name, "properties": page | {"category": category} if category else page}
-            )
+            self._send("page", {"name": name, "properties": page | {"category": category} if category else page})
         else:
             self._send("screen", {"name": name, "properties": {"category": category} if category else {}})
 

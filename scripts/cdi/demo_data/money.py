@@ -78,8 +78,7 @@ def contained_vat(cents: int) -> int:
 def product_lines(items: tuple[tuple[Product, int], ...]) -> list[dict[str, Any]]:
     """Products as the array that order events carry."""
     return [
-        product.line | {"quantity": quantity, "position": place}
-        for place, (product, quantity) in enumerate(items, 1)
+        product.line | {"quantity": quantity, "position": place} for place, (product, quantity) in enumerate(items, 1)
     ]
 
 

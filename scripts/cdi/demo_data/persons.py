@@ -177,9 +177,7 @@ def make_person(world: World, index: int) -> Person:
         store = STORES[int(len(STORES) * rng.random() ** 2)]
         if rng.random() < 0.25:
             # Went to the shop once, only browses by now.
-            leaves_store_at = min(
-                leaves_at, world.start + int((world.end - world.start) * rng.uniform(0.1, 0.6))
-            )
+            leaves_store_at = min(leaves_at, world.start + int((world.end - world.start) * rng.uniform(0.1, 0.6)))
     answer = rng.random()
     consent: dict[str, bool] | None = None
     if answer < 0.55:
@@ -315,9 +313,7 @@ def _make_phone(rng: Random, platform: str, timezone: str, locale: str) -> Devic
             "namespace": "example.shop",
         },
         "device": device,
-        "os": {"name": "iOS", "version": "19.1"}
-        if platform == "ios"
-        else {"name": "Android", "version": "16"},
+        "os": {"name": "iOS", "version": "19.1"} if platform == "ios" else {"name": "Android", "version": "16"},
         "network": {"cellular": rng.random() < 0.5, "wifi": True},
         "locale": locale,
         "timezone": timezone,

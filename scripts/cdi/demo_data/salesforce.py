@@ -131,9 +131,7 @@ def write_account(outbox: Outbox, world: World, person: Person, account: Account
         _write_opportunity(outbox, world, person, account, contact_id)
 
 
-def _write_opportunity(
-    outbox: Outbox, world: World, person: Person, account: Account, contact_id: str
-) -> None:
+def _write_opportunity(outbox: Outbox, world: World, person: Person, account: Account, contact_id: str) -> None:
     rng = person.rng
     opportunity_id = "006" + random_id(rng, 15)
     created = modified = world.start + int(rng.random() * (world.end - world.start))

@@ -47,14 +47,13 @@ class Judge:
         good = batch
         if reasons.null_count < len(reasons):
             good = batch.filter(pc.is_null(reasons))
-        # An empty reason means an empty line: it is neither.
-        rejected = _rejected(batch, reasons, pc.fill_null(pc.not_equal(reasons, ""), False))
+        rejected = _rejected(batch, reasons)
         if table.record_column:
             landed = pa.table({"source_line": good["source_line"], table.record_column: good["record"]})
             return Judged(landed, rejected)
         landed, reasons = self._spread(good, table, path)
         if reasons.null_count < len(reasons):
-            also = _rejected(good, reasons, pc.is_valid(reasons))
+            also = _rejected(good, reasons)
             rejected = pa.concat_tables([rejected, also]).sort_by("source_line")
             landed = landed.filter(pc.is_null(reasons))
         return Judged(landed, rejected)
@@ -81,16 +80,14 @@ class Judge:
                 f"lacking_{number}": _lacking(key),
             }
             rules.append(
-                f"when trim(coalesce(json_extract_string(record, $required_{number}), '')) = ''"
-                f" then $lacking_{number}"
+                f"when trim(coalesce(json_extract_string(record, $required_{number}), '')) = '' then $lacking_{number}"
             )
         return self._query(
             rf"""
             select case
                 when problem is not null then problem
-                when not json_valid(record) then
-                    case when trim(record, E' \t\r\v\f') = '' then '' else 'not JSON' end
-                when not starts_with(ltrim(record, E' \t\r\n'), '{{') then 'not a JSON object'
+                when not json_valid(record) then 'not JSON'
+                when not starts_with(record, '{{') then 'not a JSON object'
                 when suspect and regexp_matches(
                     regexp_replace(record, $string, '""', 'g'), ',\s*[}}\]]|[nN][aA][nN]|[iI][nN][fF]'
                 ) then 'not JSON'
@@ -110,9 +107,7 @@ class Judge:
     def _spread(self, good: pa.RecordBatch, table: RawTable, path: Path) -> tuple[pa.Table, pa.StringArray]:
         """Records as columns, and why some still cannot land."""
         keys = sorted(
-            self._query("select distinct unnest(json_keys(record)) as key from batch", batch=good)[
-                "key"
-            ].to_pylist()
+            self._query("select distinct unnest(json_keys(record)) as key from batch", batch=good)["key"].to_pylist()
         )
         columns: dict[str, list[int]] = {}
         for position, key in enumerate(keys, 1):
@@ -127,8 +122,7 @@ class Judge:
         values = {
             column: "coalesce({})".format(
                 ", ".join(
-                    _JSON_VALUE.format(n) if table.columns.get(column) == "json" else f"v[{n}]"
-                    for n in positions
+                    _JSON_VALUE.format(n) if table.columns.get(column) == "json" else f"v[{n}]" for n in positions
                 )
             )
             for column, positions in columns.items()
@@ -151,9 +145,7 @@ class Judge:
         )
         return spread.drop_columns("cdi_reason"), spread["cdi_reason"].combine_chunks()
 
-    def _query(
-        self, sql: str, parameters: dict[str, object] | None = None, **tables: pa.RecordBatch
-    ) -> pa.Table:
+    def _query(self, sql: str, parameters: dict[str, object] | None = None, **tables: pa.RecordBatch) -> pa.Table:
         for name, rows in tables.items():
             self.engine.register(name, pa.Table.from_batches([rows]))
         return self.engine.sql(sql, params=parameters).to_arrow_table()
@@ -179,7 +171,8 @@ def column_name(key: str) -> str:
     return f"{name}_" if name in _TAKEN else name
 
 
-def _rejected(batch: pa.RecordBatch, reasons: pa.StringArray, mask: pa.BooleanArray) -> pa.Table:
+def _rejected(batch: pa.RecordBatch, reasons: pa.StringArray) -> pa.Table:
+    mask = pc.is_valid(reasons)
     return pa.table(
         {
             "source_line": batch["source_line"].filter(mask),

@@ -13,9 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from cdi.landing.lines import MAX_LINE, as_text, read_chunks, records
-
-_NEWLINE, _QUOTE = ord("\n"), ord('"')
+from cdi.landing.lines import MAX_LINE, as_text, line_ends, read_chunks, records, slices
 
 
 def read_csv(
@@ -87,18 +85,15 @@ class _Splitter:
         another: most keep it, some always end in the same one, some turn it round; so the state before a line is that
         of the last line that always ends in the same one, turned round as often as lines since then do.
         """
-        characters = np.frombuffer(data, np.uint8)
-        ends = np.flatnonzero(characters == _NEWLINE) + 1
+        ends = line_ends(data)
         starts = np.concatenate(([0], ends))
         if b'"' not in data:
             return starts, False
-        quotes = np.flatnonzero(characters == _QUOTE)
+        quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == ord('"'))
         rows = np.unique(np.searchsorted(ends, quotes, side="right"))
         rows = rows[rows < len(ends)]
-        lines = pa.Array.from_buffers(
-            pa.large_binary(), len(ends), [None, pa.py_buffer(starts.astype(np.int64)), pa.py_buffer(data)]
-        ).take(pa.array(rows))
-        lines = pc.ascii_rtrim(lines.view(pa.large_string()), "\r\n").view(pa.large_binary())
+        lines = slices(data, starts).take(pa.array(rows)).view(pa.large_string())
+        lines = pc.ascii_rtrim(lines, "\r\n").view(pa.large_binary())
         from_outside = np.zeros(len(ends), bool)
         from_inside = np.ones(len(ends), bool)
         from_outside[rows] = pc.match_substring_regex(lines, self.opens).to_numpy(zero_copy_only=False)
@@ -114,20 +109,13 @@ class _Splitter:
         self, data: bytes, starts: np.ndarray, first_line: int, engine: duckdb.DuckDBPyConnection
     ) -> pa.RecordBatch:
         """Whole records as a batch of RECORDS."""
-        newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
-        numbers = first_line + np.searchsorted(newlines, starts[:-1])
-        rows = pa.Array.from_buffers(
-            pa.large_binary(),
-            len(starts) - 1,
-            [None, pa.py_buffer(starts.astype(np.int64)), pa.py_buffer(data)],
-        )
-        text, problems = as_text(rows)
+        numbers = first_line + np.searchsorted(line_ends(data) - 1, starts[:-1])
+        rows = slices(data, starts)
+        text, problems = as_text(rows, data)
         text = pc.ascii_rtrim(text, "\r\n")
         filled = pc.greater(pc.binary_length(pc.ascii_trim_whitespace(text)), 0)
         numbers = pa.array(numbers, pa.int64())
-        numbers, rows, text, problems = (
-            pc.filter(column, filled) for column in (numbers, rows, text, problems)
-        )
+        numbers, rows, text, problems = (pc.filter(column, filled) for column in (numbers, rows, text, problems))
         good = pc.is_null(problems)
         fields, refused = self._fields(pc.filter(rows, good))
         if refused:
@@ -173,13 +161,11 @@ class _Splitter:
 
     def _as_json(self, fields: pa.Table, engine: duckdb.DuckDBPyConnection) -> pa.LargeStringArray:
         engine.register("cdi_fields", fields)
-        rows = engine.sql(
-            "select to_json(cdi_row)::varchar as record from cdi_fields as cdi_row"
-        ).to_arrow_table()
+        rows = engine.sql("select to_json(cdi_row)::varchar as record from cdi_fields as cdi_row").to_arrow_table()
         engine.unregister("cdi_fields")
         return rows["record"].combine_chunks().cast(pa.large_string())
 
     def broken(self, line: bytes, number: int, problem: str) -> pa.RecordBatch:
         """One line that is no record."""
-        text, problems = as_text(pa.array([line.rstrip(b"\r")], pa.large_binary()))
+        text, problems = as_text(pa.array([line.rstrip(b"\r")], pa.large_binary()), line)
         return records(pa.array([number]), text, text, pc.coalesce(problems, problem))

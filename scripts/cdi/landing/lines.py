@@ -65,7 +65,7 @@ def read_chunks(path: Path, progress: Callable[[int], None]) -> Iterator[bytes]:
 
 
 def read_newline_delimited(path: Path, progress: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
-    """Batches of RECORDS from a file that has one JSON text on a line. Empty lines count but are not given."""
+    """Batches of RECORDS from a file that has one JSON text on a line; empty lines only count."""
     pending, first_line = b"", 1
     for chunk in read_chunks(path, progress):
         complete, newline, tail = chunk.rpartition(b"\n")
@@ -73,27 +73,43 @@ def read_newline_delimited(path: Path, progress: Callable[[int], None]) -> Itera
             # Of a line that is longer than allowed no more is kept than shows that.
             pending = (pending + chunk)[: MAX_LINE + 1]
             continue
-        batch, lines = _batch_of_lines(pending + complete, first_line)
+        batch, lines = _batch_of_lines(pending + complete + newline, first_line)
         yield batch
         pending, first_line = tail, first_line + lines
     if pending:
-        yield _batch_of_lines(pending, first_line)[0]
+        yield _batch_of_lines(pending + b"\n", first_line)[0]
 
 
 def _batch_of_lines(block: bytes, first_line: int) -> tuple[pa.RecordBatch, int]:
-    values = pc.split_pattern(pa.array([block], pa.large_binary()), pattern=b"\n").flatten()
-    text, problems = as_text(values)
-    if b"\r" in block:
-        text = pc.ascii_trim_whitespace(text)
-    numbers = pa.array(np.arange(first_line, first_line + len(values)))
+    ends = line_ends(block)
+    lines = slices(block, np.concatenate(([0], ends)))
+    text, problems = as_text(pc.ascii_trim_whitespace(lines.view(pa.large_string())), block)
+    numbers = pa.array(np.arange(first_line, first_line + len(ends)))
     filled = pc.greater(pc.binary_length(text), 0)
     if not pc.all(filled).as_py():
         numbers, text, problems = (pc.filter(column, filled) for column in (numbers, text, problems))
-    return records(numbers, text, text, problems), len(values)
+    return records(numbers, text, text, problems), len(ends)
 
 
-def as_text(values: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, pa.StringArray]:
-    """Bytes as text that every warehouse takes, and the problem of those that had to be changed for it."""
+def line_ends(block: bytes) -> np.ndarray:
+    """The offsets behind all line feeds."""
+    return np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
+
+
+def slices(block: bytes, offsets: np.ndarray) -> pa.LargeBinaryArray:
+    """The parts of a block between offsets, without a copy."""
+    return pa.Array.from_buffers(
+        pa.large_binary(),
+        len(offsets) - 1,
+        [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(block)],
+    )
+
+
+def as_text(
+    values: pa.LargeBinaryArray | pa.LargeStringArray, block: bytes
+) -> tuple[pa.LargeStringArray, pa.StringArray]:
+    """Parts of a block as text that every warehouse takes, and the problem of those that had to be changed."""
+    values = values.view(pa.large_binary())
     problems = pa.nulls(len(values), pa.string())
     long = pc.greater(pc.binary_length(values), MAX_LINE)
     if pc.any(long).as_py():
@@ -104,8 +120,8 @@ def as_text(values: pa.LargeBinaryArray) -> tuple[pa.LargeStringArray, pa.String
     except pa.ArrowInvalid:
         text, undecodable = _decode(values)
         problems = pc.coalesce(problems, undecodable)
-    null = pc.match_substring(text, "\x00")
-    if pc.any(null).as_py():
+    if b"\x00" in block:
+        null = pc.match_substring(text, "\x00")
         problems = pc.coalesce(problems, pc.if_else(null, "holds a null byte", pa.scalar(None, pa.string())))
         text = pc.replace_substring(text, "\x00", "\ufffd")
     return text, problems

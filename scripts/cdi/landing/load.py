@@ -96,9 +96,7 @@ def land(
                 table = None
                 try:
                     table = table_of_file(tables, path)
-                    landing = land_file(
-                        warehouse, judge, table, path, lambda count: progress.advance(task, count)
-                    )
+                    landing = land_file(warehouse, judge, table, path, lambda count: progress.advance(task, count))
                 except UnreadableFileError as error:
                     landing = FileLanding(path, table, problem=str(error))
                 log.info("landed %s", landing)
@@ -125,9 +123,7 @@ def find_files(patterns: Iterable[str | Path]) -> tuple[list[Path], dict[Path, s
             matches = sorted(item for item in path.rglob("*") if item.is_file() and item.name[0] not in "._")
             reason = f"No file lies in the folder {path}."
         elif glob.has_magic(pattern) and not path.exists():
-            matches = sorted(
-                Path(item) for item in glob.glob(str(path), recursive=True) if Path(item).is_file()
-            )
+            matches = sorted(Path(item) for item in glob.glob(str(path), recursive=True) if Path(item).is_file())
             reason = f"No file matches {pattern}."
         else:
             matches = [path] if path.exists() else []

@@ -49,9 +49,7 @@ def read_records(path: Path, progress: Callable[[int], None] = lambda _: None) -
             upcoming = reader.submit(next, batches, None)
             yield batch
     if _stamp(path) != before:
-        raise UnreadableFileError(
-            f"{path} changed while it was read.", "Land it again when whoever writes it is done."
-        )
+        raise UnreadableFileError(f"{path} changed while it was read.", "Land it again when whoever writes it is done.")
 
 
 def _read(path: Path, progress: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
@@ -83,11 +81,7 @@ def _kind(path: Path) -> str:
         return "array"
     if start.startswith(b"{") or (suffixes and suffixes[-1] == ".json"):
         return "lines"
-    return (
-        "csv"
-        if any(separator in start.split(b"\n")[0] for separator in (b",", b";", b"\t", b"|"))
-        else "lines"
-    )
+    return "csv" if any(separator in start.split(b"\n")[0] for separator in (b",", b";", b"\t", b"|")) else "lines"
 
 
 def _read_with_engine(path: Path, kind: str, engine: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
@@ -111,12 +105,11 @@ def _read_with_engine(path: Path, kind: str, engine: duckdb.DuckDBPyConnection) 
         ]
         columns = f"* replace ({', '.join(replaced)})" if replaced else "*"
         relation = (
-            "select to_json(cdi_row)::varchar as record"
-            f" from (select {columns} from read_parquet($path)) as cdi_row"
+            f"select to_json(cdi_row)::varchar as record from (select {columns} from read_parquet($path)) as cdi_row"
         )
     position = 1
     for batch in engine.sql(relation, params=parameters).to_arrow_reader(10_000):
-        text, problems = as_text(batch.column(0).cast(pa.large_binary()))
+        text, problems = as_text(batch.column(0).cast(pa.large_string()), b"")
         numbers = pa.array(np.arange(position, position + len(text)))
         position += len(text)
         yield records(numbers, text, text, problems)

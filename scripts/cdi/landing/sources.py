@@ -50,14 +50,12 @@ def known_sources(root: Path) -> dict[str, list[RawTable]]:
                         schema=source.get("schema", source["name"]),
                         identifier=table.get("identifier", table["name"]),
                         columns={
-                            column["name"]: column.get("data_type", "text")
-                            for column in table.get("columns", [])
+                            column["name"]: column.get("data_type", "text") for column in table.get("columns", [])
                         },
                         required=tuple(landing.get("required", ())),
                         record_column=landing.get("record_column"),
                         accepted_values={
-                            key: tuple(map(str, values))
-                            for key, values in landing.get("accepted_values", {}).items()
+                            key: tuple(map(str, values)) for key, values in landing.get("accepted_values", {}).items()
                         },
                     )
                 )
@@ -94,6 +92,5 @@ def table_of_file(tables: list[RawTable], path: Path) -> RawTable:
                 return table
     raise UnreadableFileError(
         f"{path}: neither its name nor its folder says which table of {tables[0].system} it is.",
-        f"Name it like one of {', '.join(table.name for table in tables)}, or land it as "
-        f"{tables[0].system}.<table>.",
+        f"Name it like one of {', '.join(table.name for table in tables)}, or land it as {tables[0].system}.<table>.",
     )

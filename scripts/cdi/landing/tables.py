@@ -45,16 +45,12 @@ def add_columns(warehouse: Warehouse, table: RawTable, names: Iterable[str]) -> 
     present = set(warehouse.column_names(table.schema, table.identifier))
     for name in names:
         if name not in present:
-            warehouse.execute(
-                f"alter table {quote(table.schema, table.identifier)} add column {quote(name)} text"
-            )
+            warehouse.execute(f"alter table {quote(table.schema, table.identifier)} add column {quote(name)} text")
 
 
 def _ensure_table(warehouse: Warehouse, schema: str, name: str, columns: dict[str, str]) -> None:
     relation = quote(schema, name)
-    types = {
-        column: _JSON_TYPE[warehouse.dialect] if kind == "json" else kind for column, kind in columns.items()
-    }
+    types = {column: _JSON_TYPE[warehouse.dialect] if kind == "json" else kind for column, kind in columns.items()}
     kinds = warehouse.query(
         "select table_type from information_schema.tables where table_schema = $schema and table_name = $name",
         {"schema": schema, "name": name},

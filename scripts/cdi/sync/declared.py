@@ -66,9 +66,7 @@ def _declared(node: Any) -> DeclaredSync:
     if not sync.key:
         raise sync.error("key is missing.", "Name the column that identifies a row for the tool.")
     if unknown := sorted(set(options) - set(tool.options)):
-        raise sync.error(
-            f"unknown option {', '.join(unknown)}.", f"{name} takes: {', '.join(sorted(tool.options))}."
-        )
+        raise sync.error(f"unknown option {', '.join(unknown)}.", f"{name} takes: {', '.join(sorted(tool.options))}.")
     if missing := [option for option, needed in tool.options.items() if needed and option not in options]:
         raise sync.error(f"option {', '.join(missing)} is missing.")
     return sync

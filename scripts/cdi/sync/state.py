@@ -60,7 +60,8 @@ class State:
         columns = self.warehouse.column_names(self.sync.schema, self.sync.table)
         if not columns:
             raise self.sync.error(
-                f"{self.sync.schema}.{self.sync.table} does not exist in the warehouse.", "Build it first: dbt build."
+                f"{self.sync.schema}.{self.sync.table} does not exist in the warehouse.",
+                "Build it first: dbt build.",
             )
         if self.sync.key not in columns:
             raise self.sync.error(
@@ -101,12 +102,10 @@ class State:
             """,
             {"sync": self.sync.name},
         )
-        counts = dict(
-            self.warehouse.query(f"select {KIND}, count(*) from cdi_sync_plan group by 1")
-        )
-        rejected = self.warehouse.query(
-            f"select count(*) from cdi_sync_rows where {KEY} is null or cdi_copies > 1"
-        )[0][0]
+        counts = dict(self.warehouse.query(f"select {KIND}, count(*) from cdi_sync_plan group by 1"))
+        rejected = self.warehouse.query(f"select count(*) from cdi_sync_rows where {KEY} is null or cdi_copies > 1")[0][
+            0
+        ]
         return Plan(columns, counts.get("added", 0), counts.get("changed", 0), counts.get("removed", 0), rejected)
 
     def _nulls(self, columns: list[str]) -> str:
@@ -125,9 +124,13 @@ class State:
 
     def sequence(self) -> int:
         """1 more than the runs of this sync that delivered something."""
-        return 1 + self.warehouse.query(
-            "select count(*) from cdi.sync_runs where sync = $sync and delivered > 0", {"sync": self.sync.name}
-        )[0][0]
+        return (
+            1
+            + self.warehouse.query(
+                "select count(*) from cdi.sync_runs where sync = $sync and delivered > 0",
+                {"sync": self.sync.name},
+            )[0][0]
+        )
 
     def page(self, plan: Plan, after: int, count: int) -> tuple[pa.Table, str, int]:
         """The next rows after a number, all removals or all not: (rows, operation, number of the last)."""

@@ -58,7 +58,11 @@ class FileTool(Tool):
             else:
                 self.file.write(
                     b"".join(
-                        orjson.dumps(row, default=_plain, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+                        orjson.dumps(
+                            row,
+                            default=_plain,
+                            option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z,
+                        )
                         for row in rows.to_pylist()
                     )
                 )

@@ -18,7 +18,13 @@ from typing import Any, ClassVar
 
 import httpx
 import orjson
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from cdi.errors import UsageError
 from cdi.sync.tools.base import Batch, RefusedError, Tool
@@ -77,7 +83,10 @@ class WebhookTool(Tool):
 
         try:
             for attempt in Retrying(
-                stop=stop_after_attempt(ATTEMPTS), wait=wait, retry=retry_if_exception_type(_TryAgainError), reraise=True
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait,
+                retry=retry_if_exception_type(_TryAgainError),
+                reraise=True,
             ):
                 with attempt:
                     self._post(body, headers)
@@ -110,7 +119,9 @@ class WebhookTool(Tool):
 def _from_environment(sync: str, name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
-        raise UsageError(f"Sync {sync} needs the environment variable {name}, which is not set.", "Set it and sync again.")
+        raise UsageError(
+            f"Sync {sync} needs the environment variable {name}, which is not set.", "Set it and sync again."
+        )
     return value
 
 
@@ -130,5 +141,3 @@ def _retry_after(response: httpx.Response) -> float | None:
     except ValueError:
         return None
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-
-

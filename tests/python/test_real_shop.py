@@ -1,0 +1,51 @@
+"""The real shop through the whole job: every line and every penny of it is found again."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import duckdb
+import pytest
+from conftest import ROOT
+
+from cdi.run import run
+from cdi.warehouse import connect
+
+FILE = ROOT.parent / "shared" / "data" / "online_retail.csv.gz"
+
+
+@pytest.mark.skipif(not FILE.exists(), reason=f"the data set is not at {FILE}")
+def test_lines_customers_and_revenue_reconcile(project):
+    lines, revenue, customers = duckdb.execute(
+        "select count(*), sum(Quantity::int * UnitPrice::decimal(18, 3)), count(distinct CustomerID)"
+        " from read_csv($path, all_varchar = true)",
+        {"path": str(FILE)},
+    ).fetchone()
+    assert (lines, customers) == (541_909, 4_372)
+
+    summary = run(project, [f"online_retail={FILE}"], as_of="2011-12-10 00:00:00", send=False)
+    assert (summary.rows_landed, summary.rows_rejected) == (lines, 0)
+    field = "json_extract_string(properties, '{}')" if project.dialect == "duckdb" else "(properties ->> '{}')"
+    with connect(project) as warehouse:
+        in_events, money = warehouse.query(
+            f"select sum(cast({field.format('count_lines')} as bigint)),"
+            f" sum(case when event = 'Order Refunded' then -1 else 1 end * cast({field.format('total')} as numeric(18, 3)))"
+            " from events.events"
+        )[0]
+        assert in_events == lines
+        assert Decimal(money) == revenue
+        # A customer is a profile; who bought without an id stays anonymous.
+        assert summary.counts["profiles"] == customers
+        assert warehouse.query("select count(*) from events.events where identifier is null")[0][0] > 0
+        # Orders and refunds of known customers, in the typed models and in the profiles.
+        for column, model, amount in (
+            ("revenue", "order_completed", "revenue"),
+            ("refunded", "order_refunded", "total"),
+        ):
+            typed = warehouse.query(f"select sum({amount}) from events.{model} where identifier is not null")[0][0]
+            traits = warehouse.query(f"select sum({column}) from profiles.profiles where count_orders > 0")[0][0]
+            without_order = warehouse.query(
+                f"select coalesce(sum({amount}), 0) from events.{model} as e where not exists (select 1 from"
+                " events.order_completed as o where o.identifier = e.identifier) and identifier is not null"
+            )[0][0]
+            assert abs(typed - without_order - traits) < 1

@@ -1,0 +1,160 @@
+"""The scheduled job as its users run it: from files to deliveries, and with everything that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import ROOT
+
+from cdi.demo_data.generate import generate
+from cdi.errors import GateError
+from cdi.receiver import WebhookReceiver
+from cdi.run import run
+from cdi.warehouse import connect
+
+END = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory) -> Path:
+    """A small shop's raw files."""
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    generate(300, 60, 7, folder, END, 1)
+    return folder / "raw"
+
+
+@pytest.fixture
+def project_copy(project_factory, tmp_path: Path, monkeypatch):
+    """The project in a folder of its own, so that file syncs write there."""
+    project = project_factory()
+    copy = tmp_path / "project"
+    shutil.copytree(
+        ROOT,
+        copy,
+        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*"),
+    )
+    monkeypatch.setenv("CDI_WEBHOOK_SECRET", "for-tests-only")
+    return type(project)(
+        root=copy, profiles_dir=project.profiles_dir, target=project.target, credentials=project.credentials
+    )
+
+
+def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monkeypatch):
+    as_of = END.strftime("%Y-%m-%d %H:%M:%S")
+    with WebhookReceiver(secret=b"for-tests-only") as receiver:
+        monkeypatch.setenv("CDI_WEBHOOK_URL", receiver.url)
+        first = run(project_copy, [str(demo_data)], as_of=as_of)
+        assert first.rows_landed > 5_000
+        assert first.rows_rejected > 0
+        assert all(item.size > 0 for item in first.audiences), first.audiences
+        assert {item.failed for item in first.syncs} == {0}
+        with connect(project_copy) as warehouse:
+            for name in ("webhook__high_value_customers", "webhook__abandoned_cart"):
+                keys = {row[0] for row in warehouse.query(f"select profile_id from activation.{name}")}
+                assert set(receiver.held[name]) == keys
+            landed = warehouse.query("select sum(rows_landed), sum(rows_rejected) from raw.loads")[0]
+            assert tuple(map(int, landed)) == (first.rows_landed, first.rows_rejected)
+            refused = warehouse.query(
+                "select count(*) from activation.webhook__high_value_customers as sent join profiles.profile_consent as"
+                " choice on sent.profile_id = choice.profile_id where category = 'Advertising' and not is_granted"
+            )
+            assert refused == [(0,)]
+        files = sorted(path.parent.name for path in (project_copy.root / "output").rglob("0*"))
+        assert files == ["at_risk_of_churn", "lapsed_store_buyers", "newsletter_subscribers"]
+
+        second = run(project_copy, [str(demo_data)], as_of=as_of)
+        assert (second.rows_landed, second.rows_rejected) == (0, 0)
+        assert second.counts == {**first.counts, "merges": 0}
+        assert [item.size for item in second.audiences] == [item.size_before for item in second.audiences]
+        assert sum(item.delivered for item in second.syncs) == 0
+
+
+def test_no_events_at_all_builds_every_model_empty(project):
+    summary = run(project, send=False)
+    assert summary.counts["events"] == summary.counts["profiles"] == 0
+    assert {item.size for item in summary.audiences} == {0}
+
+
+def test_a_failed_gate_stops_what_comes_after_it(project_copy, demo_data: Path, monkeypatch):
+    (project_copy.root / "tests" / "events" / "never_true.sql").write_text(
+        "-- Fails for every event.\nselect event_id from {{ ref('events') }}\n"
+    )
+    with WebhookReceiver() as receiver:
+        monkeypatch.setenv("CDI_WEBHOOK_URL", receiver.url)
+        with pytest.raises(GateError, match=r"Test never_true failed: Got \d+ results"):
+            run(project_copy, [f"till={demo_data / 'till'}"])
+        assert receiver.counts["requests"] == 0
+    with connect(project_copy) as warehouse:
+        assert not warehouse.relation_exists("profiles", "profiles")
+
+
+def cdi(*arguments: str, profiles: Path, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "cdi.cli", "--profiles-dir", str(profiles), *arguments],
+        capture_output=True, text=True, cwd=cwd, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> Path:
+    (tmp_path / "profiles.yml").write_text(
+        f"cdi: {{target: duckdb, outputs: {{duckdb: {{type: duckdb, path: '{tmp_path}/t.duckdb', schema: cdi}},"
+        " postgres: {type: postgres, host: 127.0.0.1, port: 1, user: nobody, password: secret-word, dbname: none,"
+        " schema: cdi, threads: 1}}}\n"
+    )
+    return tmp_path
+
+
+def says(answer: subprocess.CompletedProcess, code: int, *words: str) -> None:
+    assert answer.returncode == code, answer.stderr
+    assert "Traceback" not in answer.stderr + answer.stdout
+    assert "secret-word" not in answer.stderr + answer.stdout
+    for word in words:
+        assert word in " ".join(answer.stderr.split()), answer.stderr
+
+
+def test_wrong_names_are_answered_with_a_sentence(profiles: Path, tmp_path: Path):
+    says(cdi("land", "segmnt", "x.json", profiles=profiles), 2, "There is no source 'segmnt'", "segment")
+    says(cdi("land", "segment", "nowhere/*.json", profiles=profiles), 2, "nowhere/*.json")
+    says(cdi("--target", "prod", "run", profiles=profiles), 2, "prod", "profiles.yml")
+    says(cdi("--target", "postgres", "run", profiles=profiles), 4, "none on 127.0.0.1:1")
+    says(cdi("sync", "webhook__nothing", profiles=profiles), 2, "There is no sync 'webhook__nothing'")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    says(cdi("run", profiles=empty), 2, "no profiles.yml", "profiles.yml.example")
+    says(cdi("run", profiles=profiles, cwd=empty), 2, "no dbt_project.yml")
+
+
+def test_a_taken_duckdb_file_is_said_plainly(profiles: Path, tmp_path: Path):
+    with duckdb.connect(str(tmp_path / "t.duckdb")):
+        for command in (["run"], ["sync"], ["land", "segment", "x.ndjson"]):
+            (tmp_path / "x.ndjson").write_text('{"type": "page"}')
+            answer = (
+                cdi(*command, profiles=profiles, cwd=ROOT)
+                if command[0] != "land"
+                else cdi("land", "segment", str(tmp_path / "x.ndjson"), profiles=profiles)
+            )
+            says(answer, 4, "in use by another process")
+
+
+def test_a_raw_table_without_a_needed_column_is_named(profiles: Path, tmp_path: Path):
+    with duckdb.connect(str(tmp_path / "t.duckdb")) as connection:
+        connection.execute("create schema raw")
+        connection.execute("create table raw.stripe_charges (id text)")
+    says(cdi("run", profiles=profiles), 1, "raw.stripe_charges has no column amount", "_stripe__sources.yml")
+
+
+def test_the_log_is_json_lines_without_secrets(profiles: Path, tmp_path: Path):
+    log = tmp_path / "log.jsonl"
+    says(cdi("--log-json", str(log), "--target", "postgres", "run", profiles=profiles), 4)
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    assert entries[-1]["level"] == "ERROR"
+    assert entries[-1]["exit_code"] == 4
+    assert "secret-word" not in log.read_text()
