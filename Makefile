@@ -42,7 +42,8 @@ format: setup  ## Let ruff and sqlfluff mend what they can
 	$(BIN)/sqlfluff fix models analyses tests
 
 bench: setup  ## Time and memory at 10 million events, beside plain copies (about half an hour, 40 GB of disk)
-	$(BIN)/python scripts/bench.py
+	@set -e; url=$$(scripts/postgres.sh start); trap 'scripts/postgres.sh stop' EXIT; \
+	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench.py
 
 lock: setup  ## Resolve the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -51,47 +51,40 @@ def run_dbt(project: Project, arguments: Iterable[str], variables: Mapping[str, 
     variable, a warehouse that cannot be reached) raises CdiError with dbt's own sentence.
     """
     from dbt.cli.main import dbtRunner
+    from dbt_common.invocation import get_invocation_id
 
     command, *rest = arguments
-    line = [
-        "--log-level", "none",
-        "--log-level-file", "info",
-        "--no-use-colors",
-        "--no-send-anonymous-usage-stats",
-        command,
+    shared = ["--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-send-anonymous-usage-stats"]
+    options = [
         "--project-dir", str(project.root),
         "--profiles-dir", str(project.profiles_dir),
         "--target", project.target,
-        *rest,
     ]  # fmt: skip
     if variables:
-        line += ["--vars", json.dumps(dict(variables))]
-    log.info("dbt %s", " ".join(line))
+        options += ["--vars", json.dumps(dict(variables))]
+    if "--target-path" in rest:
+        options += ["--target-path", rest[rest.index("--target-path") + 1]]
+    log.info("dbt %s", " ".join([command, *rest]))
     # Paths in profiles.yml, such as DuckDB's, are relative to the project.
     with chdir(project.root):
-        answer = dbtRunner().invoke(line)
+        answer = dbtRunner().invoke([*shared, "parse", *options])
+        manifest = answer.result
+        if command != "parse" and answer.exception is None:
+            answer = dbtRunner(manifest).invoke([*shared, command, *options, *rest])
     _release_warehouse()
     if answer.exception is not None:
         raise _as_error(project, answer.exception)
-    results = getattr(answer.result, "results", None)
-    metadata = getattr(answer.result, "metadata", None) or getattr(
-        getattr(answer.result, "args", None), "metadata", None
-    )
     return DbtResult(
         success=answer.success,
-        nodes=[_node(result) for result in results or [] if hasattr(result, "node")],
-        manifest=answer.result if command == "parse" else _last_manifest(answer.result),
-        invocation_id=getattr(metadata, "invocation_id", ""),
+        nodes=[_node(result) for result in getattr(answer.result, "results", []) if hasattr(result, "node")],
+        manifest=manifest,
+        invocation_id=get_invocation_id(),
     )
 
 
 def load_manifest(project: Project) -> Any:
     """dbt's manifest of the project: all models, their YAML and their relations."""
     return run_dbt(project, ["parse"]).manifest
-
-
-def _last_manifest(result: Any) -> Any:
-    return getattr(result, "manifest", None)
 
 
 def _node(result: Any) -> NodeResult:

@@ -80,8 +80,7 @@ def test_every_format_lands_the_same_rows(project, tmp_path, kind):
             " order by source_line"
         )
     got = [
-        {"id": row[0], "email": row[1], "name": row[2], "phone": row[3], "metadata": json.loads(row[4])}
-        for row in rows
+        {"id": row[0], "email": row[1], "name": row[2], "phone": row[3], "metadata": json.loads(row[4])} for row in rows
     ]
     assert got == CUSTOMERS
     lines = {"csv": [2, 3, 5], "csv.gz": [2, 3, 5]}.get(kind, [1, 2, 3])
@@ -206,7 +205,9 @@ def test_a_line_of_many_megabytes_lands_and_a_larger_one_does_not_stop_the_rest(
     limit = lines_module.MAX_LINE
     large = b'{"type": "track", "a": "%s"}'
     sizes = [limit - 100, limit + 1, 3 * limit]
-    path = write(tmp_path, "events.ndjson", b"\n".join([*(large % (b"x" * size) for size in sizes), b'{"type":"page"}']))
+    path = write(
+        tmp_path, "events.ndjson", b"\n".join([*(large % (b"x" * size) for size in sizes), b'{"type":"page"}'])
+    )
     result = land(project, "segment", [path])
     assert (result.rows_landed, result.rows_rejected) == (2, 2)
     with connect(project) as warehouse:
@@ -231,7 +232,7 @@ def test_columns_appear_when_first_seen(project, tmp_path, monkeypatch):
         columns = warehouse.column_names("raw", "salesforce_contact")
         long = next(column for column in columns if column.startswith("größe"))
         got = warehouse.query(
-            "select id, account_id, mailing_city, custom_field_c, load_id_, ctid_, a_b_c, length(load_id),"
+            "select id, account_id, mailing_city, custom_field__c, load_id_, ctid_, a_b_c, length(load_id),"
             f' "{long}" from raw.salesforce_contact order by id'
         )
         assert warehouse.query("select source_line, reason from raw.rejected") == [
@@ -394,9 +395,7 @@ values = st.recursive(
     max_leaves=8,
 )
 objects = st.builds(
-    lambda type_, rest, escaped: json.dumps({**type_, **rest}, ensure_ascii=escaped).encode(
-        errors="surrogatepass"
-    ),
+    lambda type_, rest, escaped: json.dumps({**type_, **rest}, ensure_ascii=escaped).encode(errors="surrogatepass"),
     st.sampled_from([{"type": "track"}, {"type": "identify"}, {"type": "TRACK"}, {}]),
     st.dictionaries(texts, values, max_size=4).filter(lambda rest: "type" not in rest),
     st.booleans(),
@@ -434,7 +433,9 @@ def is_event(line: bytes) -> bool:
         return [value] if isinstance(value, str) else []
 
     try:
-        record = json.loads(line.decode(), parse_constant=refuse, object_pairs_hook=unique, parse_int=str, parse_float=str)
+        record = json.loads(
+            line.decode(), parse_constant=refuse, object_pairs_hook=unique, parse_int=str, parse_float=str
+        )
         for text in strings(record):
             if re.search(r"[\x00\ud800-\udfff]", text):
                 return False
@@ -472,7 +473,7 @@ def test_all_lines_are_landed_or_rejected_and_the_same_on_both_warehouses(wareho
     assert all(item == seen[0] for item in seen)
 
 
-fields = st.text(st.sampled_from('ab ,;"\n\r\'é'), max_size=6)
+fields = st.text(st.sampled_from("ab ,;\"\n\r'é"), max_size=6)
 
 
 @settings(max_examples=150)
@@ -485,6 +486,9 @@ fields = st.text(st.sampled_from('ab ,;"\n\r\'é'), max_size=6)
 )
 def test_csv_of_any_content_comes_back_with_its_lines(tmp_path, rows, separator, ending, quoting, chunk):
     text = io.StringIO(newline="")
+    if quoting == csv.QUOTE_MINIMAL:
+        # Python does not quote a lone carriage return, which RFC 4180 asks for.
+        rows = [tuple(field.replace("\r", "") for field in row) for row in rows]
     writer = csv.writer(text, delimiter=separator, lineterminator=ending, quoting=quoting)
     writer.writerow(["id", "email", "name"])
     expected = []
@@ -576,7 +580,17 @@ def test_the_command_names_what_failed_without_a_traceback(tmp_path):
         )
     )
     good = write(tmp_path, "good[1].ndjson", json.dumps(EVENT) + "\nbroken")
-    command = [sys.executable, "-m", "cdi.cli", "--project-dir", str(ROOT), "--profiles-dir", str(tmp_path), "land", "segment"]
+    command = [
+        sys.executable,
+        "-m",
+        "cdi.cli",
+        "--project-dir",
+        str(ROOT),
+        "--profiles-dir",
+        str(tmp_path),
+        "land",
+        "segment",
+    ]
     done = subprocess.run([*command, str(good), str(tmp_path / "gone[1].csv")], capture_output=True, text=True)
     assert done.returncode == 1
     assert "gone[1].csv" in done.stderr

@@ -122,7 +122,7 @@ def says(answer: subprocess.CompletedProcess, code: int, *words: str) -> None:
 
 def test_wrong_names_are_answered_with_a_sentence(profiles: Path, tmp_path: Path):
     says(cdi("land", "segmnt", "x.json", profiles=profiles), 2, "There is no source 'segmnt'", "segment")
-    says(cdi("land", "segment", "nowhere/*.json", profiles=profiles), 2, "nowhere/*.json")
+    says(cdi("land", "segment", "nowhere/*.json", profiles=profiles), 1, "No file matches nowhere/*.json")
     says(cdi("--target", "prod", "run", profiles=profiles), 2, "prod", "profiles.yml")
     says(cdi("--target", "postgres", "run", profiles=profiles), 4, "none on 127.0.0.1:1")
     says(cdi("sync", "webhook__nothing", profiles=profiles), 2, "There is no sync 'webhook__nothing'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -43,26 +44,44 @@ class Judge:
 
     def judge(self, batch: pa.RecordBatch, table: RawTable, path: Path) -> Judged:
         """Judge a batch of RECORDS from the file `path`. Raises UnreadableFileError where its keys cannot all be columns."""
-        reasons = self._reasons(batch, table)
-        good = batch
-        if reasons.null_count < len(reasons):
-            good = batch.filter(pc.is_null(reasons))
+        reasons = self._reasons(batch)
+        good = _without(batch, reasons)
         rejected = _rejected(batch, reasons)
-        if table.record_column:
-            landed = pa.table({"source_line": good["source_line"], table.record_column: good["record"]})
-            return Judged(landed, rejected)
-        landed, reasons = self._spread(good, table, path)
+        landed, reasons = self._whole(good, table) if table.record_column else self._spread(good, table, path)
         if reasons.null_count < len(reasons):
-            also = _rejected(good, reasons)
-            rejected = pa.concat_tables([rejected, also]).sort_by("source_line")
-            landed = landed.filter(pc.is_null(reasons))
-        return Judged(landed, rejected)
+            rejected = pa.concat_tables([rejected, _rejected(good, reasons)]).sort_by("source_line")
+        return Judged(_without(landed, reasons), rejected)
 
-    def _reasons(self, batch: pa.RecordBatch, table: RawTable) -> pa.StringArray:
-        parameters: dict[str, object] = {"string": STRING}
+    def _reasons(self, batch: pa.RecordBatch) -> pa.StringArray:
+        """Why records are no JSON object that every warehouse takes."""
+        return self._query(
+            r"""
+            select case
+                when problem is not null then problem
+                when not json_valid(record) then 'not JSON'
+                when not starts_with(record, '{') then 'not a JSON object'
+                when suspect and regexp_matches(
+                    regexp_replace(record, $string, '""', 'g'), ',\s*[}\]]|[nN][aA][nN]|[iI][nN][fF]'
+                ) then 'not JSON'
+                when suspect and regexp_matches(record, '(^|[^\\])(\\\\)*\\u0000')
+                    then 'holds the null character \u0000'
+                when suspect and regexp_matches(
+                    regexp_replace(record, $string, '""', 'g'), '[eE][+-]?[0-9]{4}|[0-9]{1000}'
+                ) then 'holds a number that is out of range'
+                end as reason
+            from batch
+            """,
+            {"string": STRING},
+            batch=batch,
+        )["reason"].combine_chunks()
+
+    def _whole(self, good: pa.RecordBatch, table: RawTable) -> tuple[pa.Table, pa.StringArray]:
+        """Records in one column, and why some still cannot land."""
+        parameters: dict[str, object] = {}
         rules = []
         for number, (key, accepted) in enumerate(table.accepted_values.items()):
-            value = f"json_extract_string(record, $key_{number})"
+            # DuckDB may evaluate what several branches share before it looks at the branches' conditions.
+            value = f"json_extract_string(case when json_valid(record) then record end, $key_{number})"
             parameters |= {
                 f"key_{number}": _pointer(key),
                 f"accepted_{number}": list(accepted),
@@ -74,35 +93,16 @@ class Judge:
                 f" when {value} is null then $missing_{number}"
                 f" else $unknown_{number} || to_json(left({value}, 100)) end"
             )
-        for number, key in enumerate(table.required if table.record_column else ()):
-            parameters |= {
-                f"required_{number}": _pointer(key),
-                f"lacking_{number}": _lacking(key),
-            }
+        for number, key in enumerate(table.required):
+            parameters |= {f"required_{number}": _pointer(key), f"lacking_{number}": _lacking(key)}
             rules.append(
                 f"when trim(coalesce(json_extract_string(record, $required_{number}), '')) = '' then $lacking_{number}"
             )
-        return self._query(
-            rf"""
-            select case
-                when problem is not null then problem
-                when not json_valid(record) then 'not JSON'
-                when not starts_with(record, '{{') then 'not a JSON object'
-                when suspect and regexp_matches(
-                    regexp_replace(record, $string, '""', 'g'), ',\s*[}}\]]|[nN][aA][nN]|[iI][nN][fF]'
-                ) then 'not JSON'
-                when suspect and regexp_matches(record, '(^|[^\\])(\\\\)*\\u0000')
-                    then 'holds the null character \u0000'
-                when suspect and regexp_matches(
-                    regexp_replace(record, $string, '""', 'g'), '[eE][+-]?[0-9]{{4}}|[0-9]{{1000}}'
-                ) then 'holds a number that is out of range'
-                {" ".join(rules)}
-            end as reason
-            from batch
-            """,
-            parameters,
-            batch=batch,
-        )["reason"].combine_chunks()
+        landed = pa.table({"source_line": good["source_line"], table.record_column: good["record"]})
+        if not rules:
+            return landed, pa.nulls(len(landed), pa.string())
+        reasons = self._query(f"select case {' '.join(rules)} end as reason from batch", parameters, batch=good)
+        return landed, reasons["reason"].combine_chunks()
 
     def _spread(self, good: pa.RecordBatch, table: RawTable, path: Path) -> tuple[pa.Table, pa.StringArray]:
         """Records as columns, and why some still cannot land."""
@@ -169,6 +169,10 @@ def column_name(key: str) -> str:
     # PostgreSQL cuts names after 63 bytes.
     name = name.encode()[:60].decode(errors="ignore")
     return f"{name}_" if name in _TAKEN else name
+
+
+def _without(rows: pa.RecordBatch | pa.Table, reasons: pa.StringArray) -> Any:
+    return rows.filter(pc.is_null(reasons)) if reasons.null_count < len(reasons) else rows
 
 
 def _rejected(batch: pa.RecordBatch, reasons: pa.StringArray) -> pa.Table:

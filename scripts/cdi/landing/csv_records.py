@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from cdi.landing.lines import MAX_LINE, as_text, line_ends, read_chunks, records, slices
+from cdi.landing.lines import MAX_LINE, as_text, line_ends, read_chunks, records, slices, with_line_feeds
 
 
 def read_csv(
@@ -58,6 +58,9 @@ def read_csv(
             pending = b""
             if not data:
                 break
+
+
+_BARE_RETURN = re.compile(rb"\r[^\n]")
 
 
 class _Splitter:
@@ -110,14 +113,21 @@ class _Splitter:
     ) -> pa.RecordBatch:
         """Whole records as a batch of RECORDS."""
         numbers = first_line + np.searchsorted(line_ends(data) - 1, starts[:-1])
-        rows = slices(data, starts)
-        text, problems = as_text(rows, data)
+        text, problems = as_text(slices(data, starts), data)
         text = pc.ascii_rtrim(text, "\r\n")
         filled = pc.greater(pc.binary_length(pc.ascii_trim_whitespace(text)), 0)
         numbers = pa.array(numbers, pa.int64())
-        numbers, rows, text, problems = (pc.filter(column, filled) for column in (numbers, rows, text, problems))
+        numbers, text, problems = (pc.filter(column, filled) for column in (numbers, text, problems))
+        if _BARE_RETURN.search(data):
+            unquoted = pc.replace_substring_regex(text, r'"(?:[^"]|"")*"', "")
+            bare = pc.if_else(
+                pc.match_substring(unquoted, "\r"),
+                "holds a carriage return outside quotes",
+                pa.scalar(None, pa.string()),
+            )
+            problems = pc.coalesce(problems, bare)
         good = pc.is_null(problems)
-        fields, refused = self._fields(pc.filter(rows, good))
+        fields, refused = self._fields(pc.filter(text, good))
         if refused:
             mask = np.zeros(len(problems), bool)
             mask[np.flatnonzero(good)[list(refused)]] = True
@@ -128,7 +138,7 @@ class _Splitter:
         record = pc.replace_with_mask(text, good, record)
         return records(numbers, text, record, problems)
 
-    def _fields(self, rows: pa.LargeBinaryArray) -> tuple[pa.Table, dict[int, str]]:
+    def _fields(self, rows: pa.LargeStringArray) -> tuple[pa.Table, dict[int, str]]:
         """The fields of rows as texts, and, by position, why some rows have none."""
         refused: dict[int, str] = {}
 
@@ -138,8 +148,7 @@ class _Splitter:
 
         if not len(rows):
             return pa.table({name: pa.array([], pa.string()) for name in self.names}), refused
-        offsets = np.frombuffer(rows.buffers()[1], np.int64)[rows.offset : rows.offset + len(rows) + 1]
-        data = rows.buffers()[2][int(offsets[0]) : int(offsets[-1])]
+        data = with_line_feeds(rows).buffers()[2]
         table = pa_csv.read_csv(
             pa.BufferReader(data),
             # Row numbers are only told without threads, and one block knows of no row that is cut.

@@ -105,6 +105,12 @@ def slices(block: bytes, offsets: np.ndarray) -> pa.LargeBinaryArray:
     )
 
 
+def with_line_feeds(text: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Each text with a line feed behind it."""
+    nothing, feed = pa.scalar("", pa.large_string()), pa.scalar("\n", pa.large_string())
+    return pc.binary_join_element_wise(text, nothing, feed)
+
+
 def as_text(
     values: pa.LargeBinaryArray | pa.LargeStringArray, block: bytes
 ) -> tuple[pa.LargeStringArray, pa.StringArray]:
@@ -165,8 +171,8 @@ def _too_deep(record: pa.LargeStringArray) -> pa.BooleanArray | None:
     if not len(rows):
         return None
     bare = pc.replace_substring_regex(record.take(rows), STRING, "")
-    # One byte more each, so that no text is empty.
-    bare = pc.binary_join_element_wise(bare, " ", pa.scalar("", pa.large_string()))
+    # With a line feed each, no text is empty.
+    bare = with_line_feeds(bare)
     offsets = np.frombuffer(bare.buffers()[1], np.int64)[bare.offset : bare.offset + len(bare) + 1]
     characters = np.frombuffer(bare.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
     steps = np.isin(characters, (ord("["), ord("{"))).astype(np.int32)

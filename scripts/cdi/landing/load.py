@@ -34,6 +34,9 @@ from cdi.warehouse import Warehouse, connect, quote
 
 log = logging.getLogger(__name__)
 
+# What counts in a folder; a file that is named lands whatever it is called.
+_DATA_SUFFIXES = {".ndjson", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".txt", ""}
+
 
 @dataclass(frozen=True)
 class FileLanding:
@@ -111,17 +114,17 @@ def land(
 
 
 def find_files(patterns: Iterable[str | Path]) -> tuple[list[Path], dict[Path, str]]:
-    """The files that paths, folders (all files below them) and globs name, each once, in order.
+    """The files that paths, folders (the data files below them) and globs name, each once, in order.
 
-    What names no file comes with the reason. Files whose name starts with a dot or underscore count only by name.
+    What names no file comes with the reason.
     """
     found: dict[Path, None] = {}
     problems: dict[Path, str] = {}
     for pattern in map(str, patterns):
         path = Path(pattern).expanduser()
         if path.is_dir():
-            matches = sorted(item for item in path.rglob("*") if item.is_file() and item.name[0] not in "._")
-            reason = f"No file lies in the folder {path}."
+            matches = sorted(item for item in path.rglob("*") if _is_data(item))
+            reason = f"No data file lies in the folder {path}."
         elif glob.has_magic(pattern) and not path.exists():
             matches = sorted(Path(item) for item in glob.glob(str(path), recursive=True) if Path(item).is_file())
             reason = f"No file matches {pattern}."
@@ -132,6 +135,11 @@ def find_files(patterns: Iterable[str | Path]) -> tuple[list[Path], dict[Path, s
             problems[path] = reason
         found.update(dict.fromkeys(matches))
     return list(found), problems
+
+
+def _is_data(path: Path) -> bool:
+    hidden = path.name.startswith((".", "_"))
+    return path.is_file() and not hidden and path.suffix.lower() in _DATA_SUFFIXES
 
 
 def land_file(
