@@ -6,9 +6,17 @@
     {{ return(adapter.dispatch('try_timestamp', 'cdi')(expression)) }}
 {%- endmacro %}
 
+{# Whether a text ends in an offset from UTC other than Z. #}
+{% macro _has_offset(expression) -%}
+    {{ cdi.regexp_like(expression, '[0-9]{2}:[0-9]{2}.*[+-][0-9]{2}(:?[0-9]{2})?$') }}
+{%- endmacro %}
+
 {% macro default__try_timestamp(expression) -%}
     case
-        when substr({{ expression }}, 1, 4) between '1970' and '2100' then try_cast({{ expression }} as timestamp)
+        when substr({{ expression }}, 1, 4) not between '1970' and '2100' then null
+        -- A cast to timestamp takes Z for UTC, but passes over every other offset.
+        when {{ cdi._has_offset(expression) }} then try_cast({{ expression }} as timestamptz) at time zone 'UTC'
+        else try_cast({{ expression }} as timestamp)
     end
 {%- endmacro %}
 
@@ -28,8 +36,10 @@
 
 {% macro snowflake__try_timestamp(expression) -%}
     case
-        when substr({{ expression }}, 1, 4) between '1970' and '2100'
+        when substr({{ expression }}, 1, 4) not between '1970' and '2100' then null
+        when {{ cdi._has_offset(expression) }}
             then cast(convert_timezone('UTC', try_to_timestamp_tz({{ expression }})) as timestamp_ntz)
+        else try_to_timestamp_ntz({{ expression }})
     end
 {%- endmacro %}
 
