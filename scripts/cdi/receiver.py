@@ -15,22 +15,27 @@ from typing import Any
 
 @dataclass
 class Faults:
-    """What the receiver does wrong, for tests: each is used up, first to last, one per request."""
+    """What the receiver does wrong, for tests."""
 
-    answers: list[int | str] = field(default_factory=list)
-    """A status code to refuse with; "drop" to take the rows and close the connection without an answer."""
+    answers: list[int | str | None] = field(default_factory=list)
+    """One per request, first to last: a status code to refuse with; "drop" to take the rows and close the connection
+    without an answer; None for nothing wrong."""
     retry_after: str | None = None
+    """What an answer 429 asks for."""
+    words: str = "{}"
+    """The body of a refusal."""
+    seconds: float = 0.0
+    """Time that every answer takes once the rows are taken."""
 
 
 class WebhookReceiver:
-    """Keeps the rows of every sync by the first column of its rows, and counts requests.
+    """Keeps the rows of every sync by their key, and counts requests; a repeated Idempotency-Key changes nothing.
 
     A context manager: `with WebhookReceiver(secret=b"...") as receiver: receiver.url`.
     """
 
-    def __init__(self, port: int = 0, secret: bytes | None = None, key: str = "profile_id") -> None:
+    def __init__(self, port: int = 0, secret: bytes | None = None) -> None:
         self.secret = secret
-        self.key = key
         self.held: dict[str, dict[Any, dict[str, Any]]] = {}
         self.counts: Counter[str] = Counter()
         self.seen_keys: set[str] = set()
@@ -70,19 +75,23 @@ class WebhookReceiver:
         try:
             message = json.loads(body)
             sync, operation, rows = message["sync"], message["operation"], message["rows"]
+            keyed = {row[message["key"]]: row for row in rows}
         except (ValueError, KeyError, TypeError):
             return 400
         with self.mutex:
             self.counts["requests"] += 1
             self.counts["rows"] += len(rows)
-            self.counts["repeated_requests"] += idempotency_key in self.seen_keys
-            self.seen_keys.add(idempotency_key)
+            if idempotency_key in self.seen_keys:
+                self.counts["repeated_requests"] += 1
+                return 200
+            if idempotency_key:
+                self.seen_keys.add(idempotency_key)
             held = self.held.setdefault(sync, {})
-            for row in rows:
-                if operation == "remove":
-                    held.pop(row[self.key], None)
-                else:
-                    held[row[self.key]] = row
+            if operation == "remove":
+                for key in keyed:
+                    held.pop(key, None)
+            else:
+                held.update(keyed)
         return 200
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -95,7 +104,7 @@ class WebhookReceiver:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 fault = receiver.faults.answers.pop(0) if receiver.faults.answers else None
                 if isinstance(fault, int):
-                    self._answer(fault, b"{}")
+                    self._answer(fault, receiver.faults.words.encode())
                     return
                 status = receiver.accept(
                     body, self.headers.get("x-cdi-signature", ""), self.headers.get("idempotency-key", "")
@@ -103,8 +112,7 @@ class WebhookReceiver:
                 if fault == "drop":
                     self.close_connection = True
                     return
-                if fault == "slow":
-                    time.sleep(0.2)
+                time.sleep(receiver.faults.seconds)
                 self._answer(status, b"{}")
 
             def do_GET(self) -> None:

@@ -30,7 +30,10 @@ _TAKEN = {*METADATA, "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "oid", 
 
 @dataclass(frozen=True)
 class Judged:
-    """A batch of records: `landed` has the raw table's columns and source_line, `rejected` source_line, reason, text."""
+    """A batch of records, judged.
+
+    `landed` has source_line and columns of the raw table, `rejected` has source_line, reason and text.
+    """
 
     landed: pa.Table
     rejected: pa.Table
@@ -43,7 +46,10 @@ class Judge:
         self.engine = duckdb.connect(config={"threads": "1"})
 
     def judge(self, batch: pa.RecordBatch, table: RawTable, path: Path) -> Judged:
-        """Judge a batch of RECORDS from the file `path`. Raises UnreadableFileError where its keys cannot all be columns."""
+        """Judge a batch of RECORDS from the file `path`.
+
+        Raises UnreadableFileError where its keys cannot all be columns.
+        """
         reasons = self._reasons(batch)
         good = _without(batch, reasons)
         rejected = _rejected(batch, reasons)
@@ -114,8 +120,8 @@ class Judge:
             columns.setdefault(column_name(key), []).append(position)
         if len(columns) > MAX_COLUMNS:
             raise UnreadableFileError(
-                f"{path} cannot land: its records have {len(columns):,} different keys, and each would become a column of"
-                f" {table.schema}.{table.identifier}.",
+                f"{path} cannot land: its records have {len(columns):,} different keys, and each would become"
+                f" a column of {table.schema}.{table.identifier}.",
                 "Keep records whole in one JSON column: name it as record_column in the source's YAML.",
             )
         parameters: dict[str, object] = {"paths": [_pointer(key) for key in keys]}

@@ -122,15 +122,20 @@ def find_files(patterns: Iterable[str | Path]) -> tuple[list[Path], dict[Path, s
     problems: dict[Path, str] = {}
     for pattern in map(str, patterns):
         path = Path(pattern).expanduser()
-        if path.is_dir():
-            matches = sorted(item for item in path.rglob("*") if _is_data(item))
-            reason = f"No data file lies in the folder {path}."
-        elif glob.has_magic(pattern) and not path.exists():
-            matches = sorted(Path(item) for item in glob.glob(str(path), recursive=True) if Path(item).is_file())
-            reason = f"No file matches {pattern}."
-        else:
-            matches = [path] if path.exists() else []
-            reason = f"There is no file {path}."
+        try:
+            if path.is_dir():
+                matches = sorted(item for item in path.rglob("*") if _is_data(item))
+                reason = f"No data file lies in the folder {path}."
+            elif glob.has_magic(pattern) and not path.exists():
+                # Path.glob takes no absolute pattern.
+                names = glob.iglob(str(path), recursive=True)  # noqa: PTH207
+                matches = sorted(match for match in map(Path, names) if match.is_file())
+                reason = f"No file matches {pattern}."
+            else:
+                matches = [path] if path.exists() else []
+                reason = f"There is no file {path}."
+        except OSError as error:
+            matches, reason = [], f"{path} cannot be read: {error.strerror}."
         if not matches:
             problems[path] = reason
         found.update(dict.fromkeys(matches))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cdi.errors import UsageError
-from cdi.sync.tools import TOOLS, Tool
+from cdi.sync.tools import TOOLS, Delivery, Tool
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class DeclaredSync:
     table: str
     path: str
     """The YAML file that declares it, from the project's root."""
-    tool: type[Tool]
+    tool_name: str
     key: str
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -28,45 +29,63 @@ class DeclaredSync:
         """An error that names file, model and problem."""
         return UsageError(f"{self.path}, model {self.name}, meta.sync: {problem}", hint)
 
+    def open_tool(self, root: Path, run_id: str = "", sequence: int = 0) -> Tool:
+        """The tool, ready to deliver for a run; raises UsageError for an option that is missing, unknown or wrong."""
+        tool = TOOLS.get(self.tool_name)
+        if tool is None:
+            raise self.error(f"tool '{self.tool_name}' is not known.", f"Known tools: {', '.join(sorted(TOOLS))}.")
+        known = tool.options
+        for name, value in self.options.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise self.error(
+                    f"option '{name}' is not known.",
+                    (f"Did you mean {near[0]}? " if near else "")
+                    + f"{self.tool_name} takes: {', '.join(sorted(known))}.",
+                )
+            if type(value) is not known[name].type or value == "":
+                wanted = {str: "a text", int: "a whole number"}[known[name].type]
+                raise self.error(f"option '{name}' is {value!r}, but must be {wanted}.")
+        if missing := [name for name, option in known.items() if option.required and name not in self.options]:
+            raise self.error(f"option '{missing[0]}' is missing.")
+        try:
+            return tool(self.options, Delivery(self.name, self.key, root, run_id, sequence))
+        except UsageError as error:
+            raise self.error(error.message, error.hint) from None
+
 
 def declared_syncs(manifest: Any, names: Iterable[str] = ()) -> list[DeclaredSync]:
     """The syncs of a dbt manifest, by name; raises UsageError for a wrong declaration or an unknown name."""
-    syncs = {
-        node.name: _declared(node)
+    nodes = {
+        node.name: node
         for node in manifest.nodes.values()
         if node.resource_type == "model" and "sync" in (node.config.meta or {})
     }
-    chosen = list(names) or sorted(syncs)
+    chosen = list(dict.fromkeys(names)) or sorted(nodes)
     for name in chosen:
-        if name not in syncs:
-            near = difflib.get_close_matches(name, syncs, n=1)
+        if name not in nodes:
+            near = difflib.get_close_matches(name, nodes, n=1)
             raise UsageError(
                 f"There is no sync '{name}'.",
-                (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(sorted(syncs)) or 'none'}.",
+                (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(sorted(nodes)) or 'none'}.",
             )
-    return [syncs[name] for name in chosen]
+    return [_declared(nodes[name]) for name in chosen]
 
 
 def _declared(node: Any) -> DeclaredSync:
-    options = dict(node.config.meta["sync"] or {})
-    path = (node.patch_path or node.original_file_path).split("://")[-1]
-    name = options.pop("tool", None)
-    tool = TOOLS.get(name)
+    declaration = node.config.meta["sync"]
+    options = dict(declaration) if isinstance(declaration, dict) else {}
     sync = DeclaredSync(
         name=node.name,
         schema=node.schema,
         table=node.alias,
-        path=path,
-        tool=tool or Tool,
+        path=(node.patch_path or node.original_file_path).split("://")[-1],
+        tool_name=str(options.pop("tool", "")),
         key=options.pop("key", ""),
         options=options,
     )
-    if tool is None:
-        raise sync.error(f"tool '{name}' is not known.", f"Known tools: {', '.join(sorted(TOOLS))}.")
-    if not sync.key:
+    if not sync.tool_name:
+        raise sync.error("tool is missing.", f"Known tools: {', '.join(sorted(TOOLS))}.")
+    if not sync.key or not isinstance(sync.key, str):
         raise sync.error("key is missing.", "Name the column that identifies a row for the tool.")
-    if unknown := sorted(set(options) - set(tool.options)):
-        raise sync.error(f"unknown option {', '.join(unknown)}.", f"{name} takes: {', '.join(sorted(tool.options))}.")
-    if missing := [option for option, needed in tool.options.items() if needed and option not in options]:
-        raise sync.error(f"option {', '.join(missing)} is missing.")
     return sync

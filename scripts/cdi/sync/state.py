@@ -1,46 +1,67 @@
-"""What the warehouse knows of syncs: what each tool holds, what each run did, and what was not sent and why.
+"""What the warehouse knows of syncs: what each tool holds, what each run did, and what was not taken and why.
 
-All in schema cdi. sync_state has no values, only the key and a hash of the columns that were delivered.
+All in schema cdi. No table holds a value of a row but its key: what was delivered is known by a hash.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import duckdb
+import psycopg
 import pyarrow as pa
 
+from cdi.errors import WarehouseError
 from cdi.sync.declared import DeclaredSync
 from cdi.warehouse import Warehouse, quote
 
-log = logging.getLogger(__name__)
-
+_KINDS = ("added", "changed", "removed")
 _TABLES = {
+    # row_hash is empty where the tool may or may not hold what was sent last; delivered_at is null until it confirmed.
     "sync_state": "sync text, key text, row_hash text, delivered_at timestamp, run_id text",
-    "sync_runs": "run_id text, sync text, started_at timestamp, finished_at timestamp, status text,"
-    " planned_added bigint, planned_changed bigint, planned_removed bigint,"
-    " delivered bigint, failed bigint, rejected bigint, message text",
-    "sync_rejected": "run_id text, sync text, key text, reason text, count_rows bigint, rejected_at timestamp",
+    # Rows that left and of which nobody knows whether they arrived: no answer yet, none at all, or a kill.
+    "sync_in_flight": "sync text, key text, run_id text, batch text, idempotency_key text",
+    "sync_runs": "run_id text, sync text, started_at timestamp, finished_at timestamp, status text, "
+    + ", ".join(f"{part}_{kind} bigint" for part in ("planned", "delivered", "failed") for kind in _KINDS)
+    + ", rejected bigint, message text",
+    "sync_rejected": "run_id text, sync text, key text, operation text, reason text, count_rows bigint,"
+    " rejected_at timestamp",
 }
 
-KEY, HASH, KIND, NUMBER = "cdi_key", "cdi_hash", "cdi_kind", "cdi_number"
+KEY, HASH = "cdi_key", "cdi_hash"
+_KIND, _NUMBER, _COPIES, _WAS_HELD = "cdi_kind", "cdi_number", "cdi_copies", "cdi_was_held"
+_PAGE = f"{_NUMBER} between $first and $last"
+_OPERATION = f"case when {_KIND} = 'removed' then 'remove' else 'upsert' end"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to deliver, numbered from 1: first removals, then additions and changes."""
+    """What a run has to deliver, numbered from 1: first removals, then changes and additions."""
 
     columns: list[str]
     added: int
     changed: int
     removed: int
     rejected: int
+    """Rows that cannot be sent because their key is null, empty or double."""
 
     @property
     def total(self) -> int:
         """Rows to deliver."""
         return self.added + self.changed + self.removed
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows of a plan that go together."""
+
+    first: int
+    last: int
+    operation: str
+    rows: pa.RecordBatch
+    keys: list[str]
+    hashes: list[str | None]
 
 
 class State:
@@ -49,77 +70,140 @@ class State:
     def __init__(self, warehouse: Warehouse, sync: DeclaredSync, run_id: str) -> None:
         self.warehouse = warehouse
         self.sync = sync
-        self.run_id = run_id
         self.names = {"sync": sync.name, "run_id": run_id}
 
-    def plan(self) -> Plan:
-        """Compare the model with what the tool holds, in the warehouse; rows with no key or a double one are left out.
-
-        Raises UsageError where the model or its key column does not exist.
-        """
-        columns = self.warehouse.column_names(self.sync.schema, self.sync.table)
-        if not columns:
+    def columns(self) -> dict[str, str]:
+        """The model's columns and their types; raises UsageError where it or its key column does not exist."""
+        types = dict(
+            self.warehouse.query(
+                "select column_name, case when data_type = 'numeric' and numeric_precision is null then 'unbounded'"
+                " else lower(data_type) end from information_schema.columns"
+                " where table_schema = $schema and table_name = $table order by ordinal_position",
+                {"schema": self.sync.schema, "table": self.sync.table},
+            )
+        )
+        if not types:
             raise self.sync.error(
                 f"{self.sync.schema}.{self.sync.table} does not exist in the warehouse.",
-                "Build it first: dbt build.",
+                f"Build it first: dbt build --select +{self.sync.name}",
             )
-        if self.sync.key not in columns:
+        if self.sync.key not in types:
             raise self.sync.error(
-                f"key '{self.sync.key}' is no column of the model.", f"Its columns: {', '.join(columns)}."
+                f"key '{self.sync.key}' is no column of the model.", f"Its columns: {', '.join(types)}."
             )
-        listed = ", ".join(quote(name) for name in columns)
-        # In the order of the names, each with its length: neither the order of columns nor what stands in them can
-        # make two different rows look the same, and null is not the empty text.
-        hashed = " || ".join(
-            f"'{name.replace(chr(39), chr(39) * 2)}=' || coalesce(cast(length(cast({quote(name)} as text)) as text)"
-            f" || ':' || cast({quote(name)} as text), 'null') || ';'"
-            for name in sorted(columns)
+        return types
+
+    def settle(self) -> dict[str, str]:
+        """Take over what the run before left in flight; whoever holds the lock knows that it is no longer running.
+
+        The tool may hold those rows: they are sent again or removed, whatever the state said before. Returns the
+        idempotency keys of those batches by the hash of their content.
+        """
+        batches = self.warehouse.query(
+            "select distinct batch, idempotency_key from cdi.sync_in_flight where sync = $sync",
+            {"sync": self.sync.name},
         )
-        self.warehouse.execute("drop table if exists cdi_sync_rows")
-        self.warehouse.execute("drop table if exists cdi_sync_plan")
         self.warehouse.execute(
-            f"create temporary table cdi_sync_rows as select cast({quote(self.sync.key)} as text) as {KEY},"
-            f" md5({hashed}) as {HASH}, count(*) over (partition by {quote(self.sync.key)}) as cdi_copies, {listed}"
-            f" from {quote(self.sync.schema, self.sync.table)}"
+            "update cdi.sync_state set row_hash = '' where sync = $sync"
+            " and key in (select key from cdi.sync_in_flight where sync = $sync)",
+            {"sync": self.sync.name},
+        )
+        self.warehouse.execute(
+            "insert into cdi.sync_state (sync, key, row_hash, run_id) select distinct sync, key, '', run_id"
+            " from cdi.sync_in_flight as sent where sync = $sync and not exists"
+            " (select 1 from cdi.sync_state as held where held.sync = $sync and held.key = sent.key)",
+            {"sync": self.sync.name},
+        )
+        self.warehouse.execute("delete from cdi.sync_in_flight where sync = $sync", {"sync": self.sync.name})
+        self.warehouse.execute(
+            f"update cdi.sync_runs set status = 'interrupted', {_FAILED} where sync = $sync and status = 'running'",
+            {"sync": self.sync.name},
+        )
+        return dict(batches)
+
+    def plan(self) -> Plan:
+        """Compare the model with what the tool holds, in the warehouse; rows without a key of their own are left out.
+
+        Raises UsageError where the model or its key column does not exist, WarehouseError where it cannot be read.
+        """
+        types = self.columns()
+        try:
+            return self._compare(types)
+        except (duckdb.Error, psycopg.Error) as error:
+            # The engine's sentence may hold a value that could not be converted.
+            raise WarehouseError(
+                f"{self.sync.schema}.{self.sync.table} cannot be read for sync {self.sync.name}"
+                f" ({type(error).__name__}).",
+                f"Build it anew: dbt build --select +{self.sync.name}",
+            ) from None
+
+    def _compare(self, types: dict[str, str]) -> Plan:
+        sent = {name: _as_sent(self.warehouse.dialect, name, kind) for name, kind in types.items()}
+        columns = ", ".join(f"{sql} as {quote(name)}" for name, (sql, _) in sent.items())
+        key = f"cast({quote(self.sync.key)} as text)"
+        for table in ("cdi_sync_rows", "cdi_sync_plan"):
+            self.warehouse.execute(f"drop table if exists {table}")
+        self.warehouse.execute(
+            f"""
+            create temporary table cdi_sync_rows as
+            select {key} as {KEY}, md5({_hashed(types)}) as {HASH}, count(*) over (partition by {key}) as {_COPIES}, *
+            from (select {columns} from {quote(self.sync.schema, self.sync.table)}) as model
+            """
+        )
+        # A removed row has no values left but its key.
+        values = ", ".join(
+            f"coalesce(rows.{quote(name)}, cast(held.key as {kind})) as {quote(name)}"
+            if name == self.sync.key
+            else f"rows.{quote(name)}"
+            for name, (_, kind) in sent.items()
         )
         self.warehouse.execute(
             f"""
             create temporary table cdi_sync_plan as
-            select row_number() over (order by {KIND} desc, {KEY}) as {NUMBER}, *
+            select row_number() over (order by {_KIND} desc, {KEY}) as {_NUMBER}, *
             from (
-                select case when state.key is null then 'added' else 'changed' end as {KIND}, rows.{KEY}, rows.{HASH},
-                    {", ".join(f"rows.{quote(name)}" for name in columns)}
+                select
+                    case
+                        when rows.{KEY} is null then 'removed'
+                        when held.delivered_at is null then 'added'
+                        else 'changed'
+                    end as {_KIND},
+                    coalesce(rows.{KEY}, held.key) as {KEY},
+                    rows.{HASH},
+                    held.key is not null as {_WAS_HELD},
+                    {values}
                 from cdi_sync_rows as rows
-                left join cdi.sync_state as state on state.sync = $sync and state.key = rows.{KEY}
-                where rows.{KEY} is not null and rows.cdi_copies = 1
-                    and (state.key is null or state.row_hash <> rows.{HASH})
-                union all
-                select 'removed', state.key, cast(null as text), {self._nulls(columns)}
-                from cdi.sync_state as state
-                where state.sync = $sync
-                    and not exists (select 1 from cdi_sync_rows as rows where rows.{KEY} = state.key)
+                full join (select * from cdi.sync_state where sync = $sync) as held on rows.{KEY} = held.key
+                where (rows.{KEY} <> '' and rows.{_COPIES} = 1 and held.row_hash is distinct from rows.{HASH})
+                    or rows.{_COPIES} is null
             ) as changes
             """,
             {"sync": self.sync.name},
         )
-        counts = dict(self.warehouse.query(f"select {KIND}, count(*) from cdi_sync_plan group by 1"))
-        rejected = self.warehouse.query(f"select count(*) from cdi_sync_rows where {KEY} is null or cdi_copies > 1")[0][
-            0
-        ]
-        return Plan(columns, counts.get("added", 0), counts.get("changed", 0), counts.get("removed", 0), rejected)
+        if self.warehouse.dialect == "postgres":
+            # Without these every page is a scan of the whole plan, and the planner guesses.
+            self.warehouse.execute(f"create unique index on cdi_sync_plan ({_NUMBER})")
+            self.warehouse.execute("analyze cdi_sync_plan")
+        counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from cdi_sync_plan group by 1"))
+        rejected = self.warehouse.query(f"select count(*) from cdi_sync_rows where {_UNSENDABLE}")[0][0]
+        return Plan(list(types), *(counts.get(kind, 0) for kind in _KINDS), rejected)
 
-    def _nulls(self, columns: list[str]) -> str:
-        """Nulls of the columns' types, the key aside, which is cast back from text."""
-        types = dict(
-            self.warehouse.query(
-                "select column_name, data_type from information_schema.columns"
-                " where table_schema = $schema and table_name = $table",
-                {"schema": self.sync.schema, "table": self.sync.table},
-            )
+    def page(self, plan: Plan, first: int, count: int) -> Page:
+        """At most `count` rows from a number on, all removals or all not."""
+        last = min(first + count - 1, plan.removed if first <= plan.removed else plan.total)
+        batches = self.warehouse.fetch(
+            f"select {', '.join(quote(name) for name in plan.columns)}, {KEY}, {HASH} from cdi_sync_plan"
+            f" where {_PAGE} order by {_NUMBER}",
+            {"first": first, "last": last},
         )
-        return ", ".join(
-            f"cast(state.key as {types[name]})" if name == self.sync.key else f"cast(null as {types[name]})"
-            for name in columns
+        rows = pa.Table.from_batches(batches).combine_chunks()
+        return Page(
+            first,
+            last,
+            "remove" if first <= plan.removed else "upsert",
+            rows.select(plan.columns).to_batches()[0],
+            rows.column(KEY).to_pylist(),
+            rows.column(HASH).to_pylist(),
         )
 
     def sequence(self) -> int:
@@ -127,57 +211,71 @@ class State:
         return (
             1
             + self.warehouse.query(
-                "select count(*) from cdi.sync_runs where sync = $sync and delivered > 0",
+                f"select count(*) from cdi.sync_runs where sync = $sync and {_DELIVERED} > 0",
                 {"sync": self.sync.name},
             )[0][0]
         )
 
-    def page(self, plan: Plan, after: int, count: int) -> tuple[pa.Table, str, int]:
-        """The next rows after a number, all removals or all not: (rows, operation, number of the last)."""
-        kinds = self.warehouse.query(
-            f"select min({NUMBER}), max({NUMBER}) from cdi_sync_plan where {NUMBER} > $after and {NUMBER} <= $upto"
-            f" and ({KIND} = 'removed') = (select {KIND} = 'removed' from cdi_sync_plan where {NUMBER} = $after + 1)",
-            {"after": after, "upto": after + count},
+    def sending(self, first: int, last: int, batch: str = "", idempotency_key: str = "") -> None:
+        """The rows from one number to another are about to leave: from now on the tool may hold them."""
+        self.warehouse.execute(
+            "insert into cdi.sync_in_flight (sync, key, run_id, batch, idempotency_key)"
+            f" select $sync, {KEY}, $run_id, $batch, $idempotency_key from cdi_sync_plan where {_PAGE}",
+            {**self.names, "first": first, "last": last, "batch": batch, "idempotency_key": idempotency_key},
         )
-        last = kinds[0][1]
-        operation = self.warehouse.query(
-            f"select case when {KIND} = 'removed' then 'remove' else 'upsert' end from cdi_sync_plan"
-            f" where {NUMBER} = $number",
-            {"number": last},
-        )[0][0]
-        listed = ", ".join(quote(name) for name in plan.columns)
-        batches = list(
-            self.warehouse.fetch(
-                f"select {listed}, {KEY}, {HASH} from cdi_sync_plan where {NUMBER} > $after and {NUMBER} <= $last"
-                f" order by {NUMBER}",
-                {"after": after, "last": last},
-            )
-        )
-        return pa.Table.from_batches(batches), operation, last
 
     def delivered(self, first: int, last: int) -> None:
-        """The tool holds the rows of the plan from one number to another: moves the state with them."""
-        part = {"sync": self.sync.name, "first": first, "last": last}
+        """The tool holds the rows from one number to another: move the state with them, in one transaction."""
+        page = {"sync": self.sync.name, "first": first, "last": last}
         with self.warehouse.transaction():
             self.warehouse.execute(
-                f"delete from cdi.sync_state where sync = $sync and key in (select {KEY} from cdi_sync_plan"
-                f" where {NUMBER} between $first and $last)",
-                part,
+                "delete from cdi.sync_state where sync = $sync"
+                f" and key in (select {KEY} from cdi_sync_plan where {_PAGE} and {_WAS_HELD})",
+                page,
             )
             self.warehouse.execute(
-                f"insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id)"
+                "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id)"
                 f" select $sync, {KEY}, {HASH}, cast($now as timestamp), $run_id from cdi_sync_plan"
-                f" where {NUMBER} between $first and $last and {KIND} <> 'removed'",
-                {**part, "now": _now(), "run_id": self.run_id},
+                f" where {_PAGE} and {_KIND} <> 'removed'",
+                {**page, "now": _now(), "run_id": self.names["run_id"]},
             )
+            self._landed(page)
+            counts = ", ".join(
+                f"delivered_{kind} = delivered_{kind}"
+                f" + (select count(*) from cdi_sync_plan where {_PAGE} and {_KIND} = '{kind}')"
+                for kind in _KINDS
+            )
+            self.warehouse.execute(
+                f"update cdi.sync_runs set {counts} where run_id = $run_id and sync = $sync",
+                {**page, "run_id": self.names["run_id"]},
+            )
+
+    def refused(self, first: int, last: int, reason: str, in_doubt: bool) -> None:
+        """The tool did not confirm the rows from one number to another; in doubt, it may hold them all the same."""
+        page = {"sync": self.sync.name, "first": first, "last": last}
+        with self.warehouse.transaction():
+            if not in_doubt:
+                self._landed(page)
+            self.warehouse.execute(
+                "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
+                f" select $run_id, $sync, {KEY}, {_OPERATION}, $reason, 1, cast($now as timestamp)"
+                f" from cdi_sync_plan where {_PAGE}",
+                {**page, "run_id": self.names["run_id"], "reason": reason, "now": _now()},
+            )
+
+    def _landed(self, page: dict[str, object]) -> None:
+        self.warehouse.execute(
+            "delete from cdi.sync_in_flight where sync = $sync"
+            f" and key in (select {KEY} from cdi_sync_plan where {_PAGE})",
+            page,
+        )
 
     def start_run(self, plan: Plan) -> None:
         """Write down that the run begins, and which rows it cannot send."""
         with self.warehouse.transaction():
             self.warehouse.execute(
-                "insert into cdi.sync_runs (run_id, sync, started_at, status, planned_added, planned_changed,"
-                " planned_removed, delivered, failed, rejected) values ($run_id, $sync, $now, 'running', $added,"
-                " $changed, $removed, 0, 0, $rejected)",
+                "insert into cdi.sync_runs values ($run_id, $sync, cast($now as timestamp), null, 'running',"
+                " $added, $changed, $removed, 0, 0, 0, 0, 0, 0, $rejected, null)",
                 {
                     **self.names,
                     "now": _now(),
@@ -187,37 +285,74 @@ class State:
                     "rejected": plan.rejected,
                 },
             )
-            if plan.rejected:
-                self.warehouse.execute(
-                    "insert into cdi.sync_rejected (run_id, sync, key, reason, count_rows, rejected_at)"
-                    f" select $run_id, $sync, {KEY}, case when {KEY} is null then 'the key is null' else"
-                    " 'several rows have this key' end, count(*), cast($now as timestamp) from cdi_sync_rows"
-                    f" where {KEY} is null or cdi_copies > 1 group by {KEY}",
-                    {**self.names, "now": _now()},
-                )
-
-    def progress(self, delivered: int, failed: int) -> None:
-        """Write down how far the run is."""
-        self.warehouse.execute(
-            "update cdi.sync_runs set delivered = $delivered, failed = $failed where run_id = $run_id and sync = $sync",
-            {**self.names, "delivered": delivered, "failed": failed},
-        )
+            self.warehouse.execute(
+                "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
+                f" select $run_id, $sync, {KEY}, 'upsert', case when {KEY} is null then 'the key is null'"
+                f" when {KEY} = '' then 'the key is empty' else 'several rows have this key' end, count(*),"
+                f" cast($now as timestamp) from cdi_sync_rows where {_UNSENDABLE} group by {KEY}",
+                {**self.names, "now": _now()},
+            )
+            self.warehouse.execute("drop table cdi_sync_rows")
 
     def finish_run(self, status: str, message: str) -> None:
         """Write down how the run ended."""
         self.warehouse.execute(
-            "update cdi.sync_runs set finished_at = $now, status = $status, message = $message"
-            " where run_id = $run_id and sync = $sync",
+            f"update cdi.sync_runs set finished_at = cast($now as timestamp), status = $status, message = $message,"
+            f" {_FAILED} where run_id = $run_id and sync = $sync",
             {**self.names, "now": _now(), "status": status, "message": message},
         )
 
 
+_UNSENDABLE = f"({KEY} is null or {KEY} = '' or {_COPIES} > 1)"
+_DELIVERED = "(" + " + ".join(f"delivered_{kind}" for kind in _KINDS) + ")"
+_FAILED = ", ".join(f"failed_{kind} = planned_{kind} - delivered_{kind}" for kind in _KINDS)
+
+
 def create_state_tables(warehouse: Warehouse) -> None:
     """Make the tables of schema cdi where they are missing."""
-    with warehouse.transaction():
-        warehouse.execute("create schema if not exists cdi")
-        for name, columns in _TABLES.items():
-            warehouse.execute(f"create table if not exists {quote('cdi', name)} ({columns})")
+    warehouse.execute("create schema if not exists cdi")
+    for name, columns in _TABLES.items():
+        warehouse.execute(f"create table if not exists {quote('cdi', name)} ({columns})")
+    if warehouse.dialect == "postgres":
+        warehouse.execute("create index if not exists sync_state_key on cdi.sync_state (sync, key)")
+
+
+def _as_sent(dialect: str, name: str, kind: str) -> tuple[str, str]:
+    """SQL for a column as tools get it, and its type.
+
+    Numbers, texts, dates and timestamps stay; a timestamp with a zone becomes UTC without one; what has parts becomes
+    JSON text, and anything else text.
+    """
+    column = quote(name)
+    if kind == "array":
+        return f"cast(to_jsonb({column}) as text)", "text"
+    if kind.startswith(("struct", "map", "union")) or kind.endswith("]"):
+        return f"cast(to_json({column}) as text)", "text"
+    if kind == "timestamp with time zone":
+        # As text it would depend on the session's time zone, and so would its hash.
+        return f"({column} at time zone 'UTC')", "timestamp"
+    if kind == "unbounded":
+        return f"cast({column} as numeric(38, 9))", "numeric(38, 9)"
+    return (column, kind) if kind.startswith(_PLAIN) else (f"cast({column} as text)", "text")
+
+
+_PLAIN = (
+    "boolean", "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint",
+    "decimal", "numeric", "real", "float", "double", "varchar", "character", "text", "date", "timestamp",
+)  # fmt: skip
+
+
+def _hashed(types: dict[str, str]) -> str:
+    """SQL for one text of all columns.
+
+    In the order of the names, each value with its length: neither the order of columns nor what stands in them can
+    make two different rows look the same, and null is not the empty text.
+    """
+    return " || ".join(
+        f"'{name.replace(chr(39), chr(39) * 2)}=' || coalesce(cast(length(cast({quote(name)} as text)) as text)"
+        f" || ':' || cast({quote(name)} as text), 'null') || ';'"
+        for name in sorted(types)
+    )
 
 
 def _now() -> datetime:

@@ -12,7 +12,36 @@ from cdi.errors import CdiError
 
 
 class RefusedError(CdiError):
-    """The tool did not take a batch; the message is its own words, without the values of any row."""
+    """The tool did not confirm a batch; the message is its own words, without the values of any row.
+
+    `in_doubt` says that it may hold the rows all the same: an answer that never came, an error half-way.
+    """
+
+    def __init__(self, message: str, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+
+
+@dataclass(frozen=True)
+class Option:
+    """What may stand in meta.sync for a tool."""
+
+    type: type = str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a tool knows of the run that it delivers for."""
+
+    sync: str
+    key: str
+    """The column that identifies a row."""
+    root: Path
+    """The project's folder."""
+    run_id: str
+    sequence: int
+    """1 more than the runs of this sync that delivered something."""
 
 
 @dataclass(frozen=True)
@@ -24,26 +53,23 @@ class Batch:
     rows: pa.RecordBatch
     """The model's columns; of removed rows only the key is filled."""
     idempotency_key: str
-    """The same for the same rows with the same content."""
+    """The same when the same rows are sent again because nobody knows whether they arrived, and never else."""
 
 
 class Tool:
     """Delivers batches of one sync in one run.
 
-    A subclass names its `options` (True: needed) and says with `commits_batches` whether a batch is delivered when
-    `send` returns, or only when `finish` does.
+    A subclass names its `options` and says with `commits_batches` whether a batch is delivered when `send` returns,
+    or only when `finish` does. Making a tool has no effect but to check the options: it raises UsageError for one
+    that cannot be.
     """
 
-    options: ClassVar[dict[str, bool]] = {}
+    options: ClassVar[dict[str, Option]] = {}
     commits_batches: ClassVar[bool] = True
     batch_rows: int = 500
 
-    def __init__(self, sync: str, options: dict[str, Any], root: Path, run_id: str, sequence: int) -> None:
-        self.sync = sync
-        self.root = root
-        self.run_id = run_id
-        self.sequence = sequence
-        """1 for the first run that delivers, and so on; a run that failed does not count."""
+    def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
+        self.delivery = delivery
 
     def send(self, batch: Batch) -> None:
         """Deliver a batch; raises RefusedError when it was not taken."""

@@ -1,22 +1,22 @@
 """Files on disk: each run that has changes writes one, with the operation in front of the model's columns.
 
-A file is written beside its place and renamed when it is whole. Its number counts the deliveries: a run that was
-killed before it was written down writes the same file again.
+A file is written beside its place and renamed when it is whole. Its name, <number>-<time>-<run id>, sorts in the order
+of the deliveries whatever the clock says, and is never used twice: who reads the files need not look at one again.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-from pathlib import Path
-from typing import Any, ClassVar
+import os
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, ClassVar
 
-import orjson
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from cdi.errors import UsageError
-from cdi.sync.tools.base import Batch, RefusedError, Tool
+from cdi.sync.tools.base import Batch, Delivery, Option, RefusedError, Tool
+from cdi.sync.tools.json_values import to_json
 
 FORMATS = ("csv", "ndjson", "parquet")
 
@@ -24,20 +24,22 @@ FORMATS = ("csv", "ndjson", "parquet")
 class FileTool(Tool):
     """Writes changes as CSV, NDJSON or Parquet below the folder `path` (from the project's root)."""
 
-    options: ClassVar[dict[str, bool]] = {"format": True, "path": True}
+    options: ClassVar[dict[str, Option]] = {"format": Option(required=True), "path": Option(required=True)}
     commits_batches = False
     batch_rows = 50_000
 
-    def __init__(self, sync: str, options: dict[str, Any], root: Path, run_id: str, sequence: int) -> None:
-        super().__init__(sync, options, root, run_id, sequence)
+    def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
+        super().__init__(options, delivery)
         self.format = options["format"]
         if self.format not in FORMATS:
-            raise UsageError(f"Sync {sync}: format '{self.format}' is not one of {', '.join(FORMATS)}.")
-        self.folder = root / options["path"]
-        self.place = self.folder / f"{sequence:06d}.{self.format}"
-        self.partial = self.folder / f".{self.place.name}.partial"
-        self.writer: Any = None
-        self.file: Any = None
+            raise UsageError(f"format '{self.format}' is not one of {', '.join(FORMATS)}.")
+        self.folder = delivery.root / options["path"]
+        written_at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        self.place = self.folder / f"{delivery.sequence:06d}-{written_at}-{delivery.run_id}.{self.format}"
+        # The same for every run, so that what a killed one left behind is written over.
+        self.partial = self.folder / f".{delivery.sync}.{self.format}.partial"
+        self.writer: pa_csv.CSVWriter | pa_parquet.ParquetWriter | None = None
+        self.file: BinaryIO | None = None
 
     def send(self, batch: Batch) -> None:
         """Write a batch to the unfinished file."""
@@ -47,27 +49,21 @@ class FileTool(Tool):
         )
         try:
             if self.file is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self.file = self.partial.open("wb")
-                if self.format == "csv":
-                    self.writer = pa_csv.CSVWriter(self.file, rows.schema)
-                elif self.format == "parquet":
-                    self.writer = pa_parquet.ParquetWriter(self.file, rows.schema)
+                self._open(rows.schema)
             if self.writer:
                 self.writer.write_batch(rows)
             else:
-                self.file.write(
-                    b"".join(
-                        orjson.dumps(
-                            row,
-                            default=_plain,
-                            option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z,
-                        )
-                        for row in rows.to_pylist()
-                    )
-                )
+                self.file.writelines(to_json(row, newline=True) for row in rows.to_pylist())
         except OSError as error:
-            raise RefusedError(f"{self.folder} cannot be written: {error.strerror}") from None
+            raise RefusedError(f"{self.folder} cannot be written: {error.strerror or error}") from None
+
+    def _open(self, schema: pa.Schema) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.file = self.partial.open("wb")
+        if self.format == "csv":
+            self.writer = pa_csv.CSVWriter(self.file, schema)
+        elif self.format == "parquet":
+            self.writer = pa_parquet.ParquetWriter(self.file, schema)
 
     def finish(self) -> None:
         """Give the file its name."""
@@ -76,17 +72,16 @@ class FileTool(Tool):
         try:
             if self.writer:
                 self.writer.close()
+            self.file.flush()
+            # The state moves next: the file must outlive a power cut then.
+            os.fsync(self.file.fileno())
             self.file.close()
             self.partial.rename(self.place)
         except OSError as error:
-            raise RefusedError(f"{self.place} cannot be written: {error.strerror}") from None
+            raise RefusedError(f"{self.place} cannot be written: {error.strerror or error}") from None
 
     def abandon(self) -> None:
         """Remove the unfinished file."""
         if self.file is not None:
             self.file.close()
             self.partial.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, Decimal) else str(value)
