@@ -29,7 +29,8 @@ def test_lines_customers_and_revenue_reconcile(project):
     with connect(project) as warehouse:
         in_events, money = warehouse.query(
             f"select sum(cast({field.format('count_lines')} as bigint)),"
-            f" sum(case when event = 'Order Refunded' then -1 else 1 end * cast({field.format('total')} as numeric(18, 3)))"
+            " sum(case when event = 'Order Refunded' then -1 else 1 end *"
+            f" cast({field.format('total')} as numeric(18, 3)))"
             " from events.events"
         )[0]
         assert in_events == lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from datetime import timedelta
 from pathlib import Path
@@ -78,7 +79,8 @@ def random_records(seed: int, count: int) -> list[tuple[str, dict[str, Any]]]:
         elif kind == 4:
             lines = [
                 {"receipt_id": f"r{number}", "receipt_line": line, "sold_at": at.isoformat(), "sku": "s", "quantity": 1,
-                 "unit_price": "99.90", "loyalty_id": f"L{person}", "email": dice.choice(["", f"p{person}@example.com"])}
+                 "unit_price": "99.90", "loyalty_id": f"L{person}", 
+                 "email": dice.choice(["", f"p{person}@example.com"])}
                 for line in (1, 2)
             ]  # fmt: skip
             records += [("till", line) for line in lines]
@@ -91,7 +93,8 @@ def random_records(seed: int, count: int) -> list[tuple[str, dict[str, Any]]]:
                 )
             )
             records.append(("stripe.charges", {"id": f"ch_{number}", "customer": f"cus_{person}", "amount": 1999,
-                                               "currency": "eur", "created": created, "status": "succeeded"}))  # fmt: skip
+                                               "currency": "eur", "created": created,
+                                               "status": "succeeded"}))  # fmt: skip
         elif kind == 6 and records:
             records.append(dice.choice([record for record in records if record[0] != "till"] or records))
         elif kind == 7:
@@ -106,7 +109,7 @@ def split(records: list, dice: random.Random, loads: int) -> list[list]:
     """Records in loads; the lines of one receipt stay together, as a till sends them."""
     cuts = sorted(dice.randrange(len(records)) for _ in range(loads - 1))
     parts = [records[start:end] for start, end in zip([0, *cuts], [*cuts, len(records)], strict=True)]
-    for part, following in zip(parts, parts[1:], strict=False):
+    for part, following in itertools.pairwise(parts):
         while (
             part
             and following

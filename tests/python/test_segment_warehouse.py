@@ -18,7 +18,8 @@ def website(project):
         warehouse.execute("create schema website")
         for table, columns in {
             "tracks": f"{SHARED}, event text, event_text text",
-            "order_completed": f"{SHARED}, event text, event_text text, order_id text, revenue numeric(10, 2), products text",
+            "order_completed": f"{SHARED}, event text, event_text text, order_id text,"
+            " revenue numeric(10, 2), products text",
             "identifies": f"{SHARED}, email text, first_name text, context_traits_email text",
             "pages": f"{SHARED}, name text, title text",
             "unrelated": "a text",
@@ -67,7 +68,8 @@ def test_a_row_that_its_loader_commits_late_is_picked_up(website):
     assert run_dbt(website, ["run", "--select", "+events"], VARIABLES).success
     with connect(website) as warehouse:
         late = warehouse.query(
-            "select count(*), max(loaded_at) > timestamp '2026-11-01 10:05:00' from events.events where event_id = 'late'"
+            "select count(*), max(loaded_at) > timestamp '2026-11-01 10:05:00' from events.events"
+            " where event_id = 'late'"
         )
         assert late == [(1, True)]
         assert warehouse.query("select count(*) from events.events") == [(5,)]

@@ -60,6 +60,8 @@ def read_csv(
                 break
 
 
+SEPARATORS = (b",", b";", b"\t", b"|")
+
 _BARE_RETURN = re.compile(rb"\r[^\n]")
 
 
@@ -68,7 +70,7 @@ class _Splitter:
 
     def __init__(self, header: bytes) -> None:
         text = header.decode(errors="replace").rstrip("\r")
-        self.separator = max(",;\t|", key=text.count)
+        self.separator = max(map(bytes.decode, SEPARATORS), key=text.count)
         names = next(csv.reader([text], delimiter=self.separator), [])
         self.names: list[str] = []
         for position, name in enumerate(names, 1):

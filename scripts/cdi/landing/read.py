@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from cdi.landing.csv_records import read_csv
+from cdi.landing.csv_records import SEPARATORS, read_csv
 from cdi.landing.lines import (
     MAX_LINE,
     RECORDS,
@@ -68,20 +68,21 @@ def _read(path: Path, progress: Callable[[int], None]) -> Iterator[pa.RecordBatc
 
 
 def _kind(path: Path) -> str:
-    """lines, array, csv or parquet: by the content where that is beyond doubt, by the name, by the first line."""
+    """lines, array, csv or parquet: by the name, and by the content where the name leaves it open."""
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix in _KINDS:
+        return _KINDS[suffix]
     content, raw = open_content(path)
     with raw:
         start = content.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"PAR1"):
         return "parquet"
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    if suffixes and suffixes[-1] in _KINDS:
-        return _KINDS[suffixes[-1]]
     if start.startswith(b"["):
         return "array"
-    if start.startswith(b"{") or (suffixes and suffixes[-1] == ".json"):
+    if start.startswith(b"{") or suffix == ".json":
         return "lines"
-    return "csv" if any(separator in start.split(b"\n")[0] for separator in (b",", b";", b"\t", b"|")) else "lines"
+    return "csv" if any(separator in start.split(b"\n")[0] for separator in SEPARATORS) else "lines"
 
 
 def _read_with_engine(path: Path, kind: str, engine: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
