@@ -78,6 +78,7 @@ class _Splitter:
             self.names.append(f"{name}_{position}" if name in self.names else name)
         d = re.escape(self.separator)
         # What follows a closing quote within a field is odd, but part of the field.
+        self.quoted_field = f'(^|{d})"(?:[^"]|"")*"'
         field = f'(?:[^"{d}][^{d}]*|"(?:[^"]|"")*"(?:[^"{d}][^{d}]*)?)?'
         opening = f'(?:{field}{d})*"(?:[^"]|"")*'
         self.opens = f"^{opening}$"
@@ -121,7 +122,7 @@ class _Splitter:
         numbers = pa.array(numbers, pa.int64())
         numbers, text, problems = (pc.filter(column, filled) for column in (numbers, text, problems))
         if _BARE_RETURN.search(data):
-            unquoted = pc.replace_substring_regex(text, r'"(?:[^"]|"")*"', "")
+            unquoted = pc.replace_substring_regex(text, self.quoted_field, r"\1")
             bare = pc.if_else(
                 pc.match_substring(unquoted, "\r"),
                 "holds a carriage return outside quotes",
