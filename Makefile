@@ -57,4 +57,4 @@ postgres-stop:  ## Stop it
 	@scripts/postgres.sh stop
 
 clean:  ## Remove what was built; keeps .venv
-	rm -rf target logs data output cdi.duckdb cdi.duckdb.wal
+	rm -rf target logs data output warehouse.duckdb warehouse.duckdb.wal

@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -89,12 +90,23 @@ class Warehouse(ABC):
         self.close()
 
 
+# DuckDB calls a database by its file's name, so that `raw.loads` could be two things.
+_SCHEMAS = {
+    "raw", "staging", "events", "governance", "identity", "profiles", "audiences", "activation", "seeds", "cdi",
+}  # fmt: skip
+
+
 class DuckDBWarehouse(Warehouse):
     """A DuckDB file (or `:memory:`)."""
 
     dialect = "duckdb"
 
     def __init__(self, path: str, read_only: bool = False) -> None:
+        if Path(path).stem in _SCHEMAS:
+            raise UsageError(
+                f"The DuckDB file {path} has the name of a schema, and DuckDB could not tell the two apart.",
+                "Give it another name, such as warehouse.duckdb.",
+            )
         try:
             self.connection = duckdb.connect(path, read_only=read_only)
         except duckdb.IOException as error:

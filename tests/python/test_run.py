@@ -132,6 +132,12 @@ def test_wrong_names_are_answered_with_a_sentence(profiles: Path, tmp_path: Path
     says(cdi("run", profiles=profiles, cwd=empty), 2, "no dbt_project.yml")
 
 
+def test_a_duckdb_file_with_the_name_of_a_schema_is_refused(profiles: Path, tmp_path: Path):
+    file = profiles / "profiles.yml"
+    file.write_text(file.read_text().replace("t.duckdb", "cdi.duckdb"))
+    says(cdi("run", profiles=profiles), 2, "has the name of a schema", "warehouse.duckdb")
+
+
 def test_a_taken_duckdb_file_is_said_plainly(profiles: Path, tmp_path: Path):
     with duckdb.connect(str(tmp_path / "t.duckdb")):
         for command in (["run"], ["sync"], ["land", "segment", "x.ndjson"]):
