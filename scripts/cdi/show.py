@@ -52,7 +52,7 @@ def show_run(console: Console, summary: RunSummary) -> None:
     console.print()
     console.print(table)
     audiences = Table(box=None, padding=(0, 2))
-    audiences.add_column("audience")
+    audiences.add_column("audience", no_wrap=True)
     audiences.add_column("people", justify="right")
     audiences.add_column("change", justify="right")
     for item in summary.audiences:
@@ -70,9 +70,9 @@ def show_run(console: Console, summary: RunSummary) -> None:
 
 def show_syncs(console: Console, results: list[SyncResult], dry_run: bool = False) -> None:
     """A row per sync: what had changed, and what the tool took of it."""
-    table = Table(box=None, padding=(0, 2))
-    table.add_column("sync")
-    for column in ("added", "changed", "removed", "not sendable"):
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("sync", no_wrap=True)
+    for column in ("added", "changed", "removed", "kept back"):
         table.add_column(column, justify="right")
     if not dry_run:
         table.add_column("delivered", justify="right")
