@@ -512,6 +512,19 @@ def test_csv_of_any_content_comes_back_with_its_lines(tmp_path, rows, separator,
     assert got == expected
 
 
+@settings(max_examples=50)
+@given(text=st.text(st.sampled_from('aab,,""\n\n\r\0é'), max_size=60), chunk=st.integers(10, 100))
+def test_csv_that_is_none_gives_every_record_once_wherever_it_is_cut(tmp_path, text, chunk):
+    path = write(tmp_path, "broken.csv", "x,y\n" + text)
+    whole = [row for batch in read_records(path) for row in batch.to_pylist()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines_module, "CHUNK", chunk)
+        cut = [row for batch in read_records(path) for row in batch.to_pylist()]
+    assert cut == whole
+    numbers = [row["source_line"] for row in whole]
+    assert numbers == sorted(set(numbers))
+
+
 @settings(max_examples=60)
 @given(lines=lines_of_files, chunk=st.integers(4, 300))
 def test_where_a_file_is_cut_for_reading_does_not_matter(tmp_path, lines, chunk):

@@ -26,7 +26,8 @@ from rich.progress import (
 
 from cdi.errors import WarehouseError, mask_secrets
 from cdi.landing.check import Judge
-from cdi.landing.read import UnreadableFileError, read_records
+from cdi.landing.lines import UnreadableFileError
+from cdi.landing.read import read_records
 from cdi.landing.sources import RawTable, find_tables, table_of_file
 from cdi.landing.tables import add_columns, ensure_tables
 from cdi.project import Project

@@ -14,7 +14,6 @@ import pyarrow as pa
 from cdi.landing.csv_records import SEPARATORS, read_csv
 from cdi.landing.lines import (
     MAX_LINE,
-    RECORDS,
     UnreadableFileError,
     as_text,
     open_content,
@@ -143,6 +142,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).strip().split("\n", 1)[0] or type(error).__name__).rstrip(".")
-
-
-__all__ = ["RECORDS", "UnreadableFileError", "read_records"]
