@@ -44,8 +44,8 @@ def run_demo(
     console.print(f"Files were written below {project.root / 'output'}.")
     with connect(project) as warehouse:
         rows = warehouse.query(
-            "select first_name, last_product_added, cast(cart_value as text) as amount, cast(last_added_at as text) as at"
-            " from audiences.abandoned_cart where first_name is not null order by cart_value desc limit 5"
+            "select first_name, last_product_added, cast(cart_value as text) as amount,"
+            " cast(last_added_at as text) as added_at from audiences.abandoned_cart where first_name is not null order by cart_value desc limit 5"
         )
     table = Table(
         "first name",
