@@ -45,7 +45,8 @@ def run_demo(
     with connect(project) as warehouse:
         rows = warehouse.query(
             "select first_name, last_product_added, cast(cart_value as text) as amount,"
-            " cast(last_added_at as text) as added_at from audiences.abandoned_cart where first_name is not null order by cart_value desc limit 5"
+            " cast(last_added_at as text) as added_at from audiences.abandoned_cart"
+            " where first_name is not null order by cart_value desc limit 5"
         )
     table = Table(
         "first name",
