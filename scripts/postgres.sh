@@ -61,9 +61,9 @@ start)
     as_owner "$found/initdb" -D "$home/data" -U cdi --pwfile="$home/password" -A scram-sha-256 -E UTF8 --locale=C >"$home/log" 2>&1 \
         || { cat "$home/log" >&2; exit 1; }
     # Nothing in it has to survive a power cut.
-    as_owner "$found/pg_ctl" -D "$home/data" -l "$home/log" -w -t 60 start -o "-p $port -k '$home' -c listen_addresses=127.0.0.1 \
+    as_owner "$found/pg_ctl" -D "$home/data" -l "$home/server.log" -w -t 60 start -o "-p $port -k '$home' -c listen_addresses=127.0.0.1 \
         -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=512MB -c work_mem=64MB \
-        -c maintenance_work_mem=256MB -c max_wal_size=4GB" >/dev/null 2>&1 </dev/null || { cat "$home/log" >&2; exit 1; }
+        -c maintenance_work_mem=256MB -c max_wal_size=4GB" >/dev/null 2>&1 </dev/null || { cat "$home/server.log" >&2; exit 1; }
     (umask 077; printf 'postgresql://cdi:%s@127.0.0.1:%s/postgres\n' "$(cat "$home/password")" "$port" > "$home/url")
     cat "$home/url"
     ;;
