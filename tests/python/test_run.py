@@ -83,9 +83,9 @@ def test_no_events_at_all_builds_every_model_empty(project):
 
 
 def test_a_failed_gate_stops_what_comes_after_it(project_copy, demo_data: Path, monkeypatch):
-    (project_copy.root / "tests" / "events" / "never_true.sql").write_text(
-        "-- Fails for every event.\nselect event_id from {{ ref('events') }}\n"
-    )
+    check = project_copy.root / "tests" / "events" / "never_true.sql"
+    check.parent.mkdir(exist_ok=True)
+    check.write_text("-- Fails for every event.\nselect event_id from {{ ref('events') }}\n")
     with WebhookReceiver() as receiver:
         monkeypatch.setenv("CDI_WEBHOOK_URL", receiver.url)
         with pytest.raises(GateError, match=r"Test never_true failed: Got \d+ results"):

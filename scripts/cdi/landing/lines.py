@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from cdi.errors import CdiError
 
-CHUNK = 8 * 1024 * 1024
+CHUNK = 16 * 1024 * 1024
 
 # PostgreSQL's jsonb takes no more than 256 MiB and 12 bytes for a digit and its comma, as it takes neither \u0000 nor
 # numbers without bound; deep nesting ends at its stack. DuckDB keeps the same bounds so that both hold the same rows.
