@@ -101,7 +101,7 @@ class DuckDBWarehouse(Warehouse):
 
     dialect = "duckdb"
 
-    def __init__(self, path: str, read_only: bool = False) -> None:
+    def __init__(self, path: str, read_only: bool = False, settings: Mapping[str, Any] | None = None) -> None:
         if Path(path).stem in _SCHEMAS:
             raise UsageError(
                 f"The DuckDB file {path} has the name of a schema, and DuckDB could not tell the two apart.",
@@ -118,6 +118,11 @@ class DuckDBWarehouse(Warehouse):
             raise WarehouseError(f"The DuckDB file {path} cannot be opened: {_first_line(error)}") from None
         except duckdb.Error as error:
             raise WarehouseError(f"The DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+
+        # The profile's own settings hold for commands as they do for dbt: above all, how much memory there is.
+        for name, value in (settings or {}).items():
+            text = str(value).replace("'", "''")
+            self.connection.execute(f"set {quote(name)} = '{text}'")
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> int:
         rows = self.connection.execute(sql, parameters or None).fetchall()
@@ -225,7 +230,7 @@ def connect(project: Project, read_only: bool = False) -> Warehouse:
     """
     credentials = project.credentials
     if project.dialect == "duckdb":
-        return DuckDBWarehouse(credentials.path, read_only=read_only)
+        return DuckDBWarehouse(credentials.path, read_only, credentials.settings)
     if project.dialect == "postgres":
         return PostgresWarehouse(
             host=credentials.host,
