@@ -6,11 +6,12 @@
 {% macro default__create_functions() %}{% endmacro %}
 
 {% macro postgres__create_functions() %}
-    {#- PostgreSQL 15 has no cast that gives null instead of an error. -#}
+    {#- PostgreSQL 15 has no cast that gives null instead of an error. Catching one is a subtransaction, which no
+        parallel worker may start. -#}
     {% if execute and flags.INTROSPECT and not cdi.function_exists(var('raw_schema'), 'try_timestamp') %}
         create schema if not exists {{ var('raw_schema') }};
         create or replace function {{ var('raw_schema') }}.try_timestamp(value text) returns timestamp
-        language plpgsql immutable parallel safe as $$
+        language plpgsql immutable parallel unsafe as $$
         begin
             -- A text without an offset is UTC, whatever the session's time zone is.
             if value ~ '([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$' and value ~ '[0-9]{2}:[0-9]{2}' then
@@ -21,7 +22,7 @@
             return null;
         end $$;
         create or replace function {{ var('raw_schema') }}.try_jsonb(value text) returns jsonb
-        language plpgsql immutable parallel safe as $$
+        language plpgsql immutable parallel unsafe as $$
         begin
             return cast(value as jsonb);
         exception when others then
