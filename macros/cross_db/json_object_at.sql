@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {% macro snowflake__json_object_at(column, path) -%}
-    get_path({{ column }}, '{{ path }}')
+    get_path({{ column }}, '{{ cdi.quoted_path(path) }}')
 {%- endmacro %}
 
 {% macro bigquery__json_object_at(column, path) -%}
@@ -24,5 +24,5 @@
 {%- endmacro %}
 
 {% macro spark__json_object_at(column, path) -%}
-    get_json_object({{ column }}, '$.{{ path }}')
+    get_json_object({{ column }}, "$['{{ path.split('.') | join("']['") }}']")
 {%- endmacro %}

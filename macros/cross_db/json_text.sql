@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {% macro snowflake__json_text(column, path) -%}
-    cast(get_path({{ column }}, '{{ path }}') as varchar)
+    cast(get_path({{ column }}, '{{ cdi.quoted_path(path) }}') as varchar)
 {%- endmacro %}
 
 {% macro bigquery__json_text(column, path) -%}
@@ -27,8 +27,11 @@
 {%- endmacro %}
 
 {% macro spark__json_text(column, path) -%}
-    get_json_object({{ column }}, '$.{{ path }}')
+    get_json_object({{ column }}, "$['{{ path.split('.') | join("']['") }}']")
 {%- endmacro %}
+
+{# 'a.b c' as a path for Snowflake's get_path: "a"."b c" #}
+{% macro quoted_path(path) -%} "{{ path.split('.') | join('"."') }}" {%- endmacro %}
 
 {# 'a.b.c' as a quoted JSON path: $."a"."b"."c" #}
 {% macro json_path(path) -%}

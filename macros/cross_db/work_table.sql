@@ -29,3 +29,10 @@
 {% macro single_value(sql) %}
     {{ return(run_query(sql).rows[0][0]) }}
 {% endmacro %}
+
+{# A work table made anew from a select that reads it. #}
+{% macro replace_work_table(name, sql) %}
+    {% do cdi.create_work_table(name ~ '_next', sql) %}
+    {% do cdi.drop_work_table(name) %}
+    {% call statement('rename_work_table') %}alter table {{ name }}_next rename to {{ name }}{% endcall %}
+{% endmacro %}

@@ -1,95 +1,186 @@
 {#
-  A table of identifiers and the profile each belongs to, from a model that selects links: identifier, identifier_type,
-  identifier_value, hub (the identifier it is linked to; a hub links to itself), arrival (text that sorts in the order
-  of arrival), loaded_at.
+  A table of identifiers and the profile each belongs to, from a model that selects sets of identifiers that belong
+  together: identifiers ('type:value' with identifier_separator() between them, strongest first), first_arrival (text,
+  20 digits of load time, 20 of event time, event id; unique), loaded_at.
 
-  Connected components by contraction: every vertex points at its smallest neighbour, pointers are followed until they
-  stop changing, links are redrawn between the roots, and so on until no link is left. Each round at least halves the
-  vertices that have links, so there is no depth at which it stops early.
+  Sets are taken in the order of first_arrival. In each, the strongest identifier is the hub, and every other one is
+  linked to it, strongest first. A link joins the profiles of its ends unless they would together hold more identifiers
+  of a type than its limit: then it is refused, for good. The oldest profile's id survives: the hash of its first
+  identifier. What comes out is exactly what taking link after link would give, in few rounds of set-based SQL:
 
-  An incremental run starts from the profiles that new links touch, each as one vertex, and costs by what is new. A
-  profile's id is the hash of its first identifier in the order of arrival, so it is that of a full refresh.
+  - Components without limits, by contraction: every vertex points at its smallest neighbour, pointers are followed
+    until they stop changing, links are redrawn between the roots, until no link is left. Counts only grow, so a
+    component that breaks no limit in the end never broke one.
+  - In those that do, links are refused or accepted only when what comes before them cannot change the answer (see
+    macros/identity/limits.sql).
+
+  config limits: the name of a model with identifier_type, limit_count (null: no limit), limit_window (ever, day, week,
+  month, year); the model's SQL must refer to it. Without it there are no limits.
+
+  An incremental run starts from the profiles that new sets touch, each as one vertex, and gives the rows of a full one.
 
   Columns: identifier, identifier_type, identifier_value, identifier_id (hash of the identifier), profile_id,
-  arrival, loaded_at. Beside the table, <name>_runs keeps one row per run.
+  first_profile_id (the profile the identifier was first seen in), arrival, loaded_at. Beside the table:
+  <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs, <name>_rounds.
 #}
 {% materialization connected_components, default %}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
-    {%- set is_full = should_full_refresh() or existing is none or existing.is_view -%}
+    {%- set decisions = this.incorporate(path={'identifier': this.identifier ~ '_decisions'}, type='table') -%}
+    {%- set runs = this.incorporate(path={'identifier': this.identifier ~ '_runs'}, type='table') -%}
+    {%- set rounds = this.incorporate(path={'identifier': this.identifier ~ '_rounds'}, type='table') -%}
+    {%- set is_full = should_full_refresh() or existing is none or existing.is_view
+        or load_cached_relation(decisions) is none -%}
     {%- set graph = make_intermediate_relation(target_relation) if is_full else target_relation -%}
-    {%- set work = namespace(prefix='cdi_' ~ model.alias ~ '_', round=0, links=none, version=0) -%}
+    {%- set prefix = 'cdi_' ~ model.alias ~ '_' -%}
+    {%- set limits = ref(config.get('limits')) if config.get('limits') else none -%}
+    {%- set work = namespace(links=none, log=[]) -%}
+    {%- set t = {} -%}
+    {%- for name in ['sets', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
+        'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'parts', 'final', 'mixed',
+        'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs', 'refused_seqs', 'profiles', 'decided', 'absorbed',
+        'first_profiles'] -%}
+        {%- do t.update({name: prefix ~ name}) -%}
+    {%- endfor -%}
 
     {{ run_hooks(pre_hooks) }}
+    {% do cdi.component_log_tables(runs, rounds) %}
 
     {% if is_full %}
         {% do drop_relation_if_exists(load_cached_relation(graph)) %}
-        {% call statement('create_graph') %}{{ cdi.identity_graph_table(graph) }}{% endcall %}
+        {% call statement('create_graph') %}{{ cdi.component_table(graph) }}{% endcall %}
+        {% do drop_relation_if_exists(load_cached_relation(decisions)) %}
+        {% call statement('create_decisions') %}{{ cdi.component_decision_table(decisions) }}{% endcall %}
     {% endif %}
 
-    {#- What is new, and the vertices it touches: profiles that are there already and identifiers that are not. -#}
+    {#- What is new. -#}
     {%- set newest = none if is_full else cdi.single_value('select max(loaded_at) from ' ~ graph) -%}
-    {% do cdi.create_work_table(work.prefix ~ 'links', cdi.identity_new_links(sql, newest)) %}
-    {% do cdi.create_work_table(work.prefix ~ 'found', cdi.identity_found(work.prefix ~ 'links', graph)) %}
-    {% do cdi.create_work_table(work.prefix ~ 'vertices', cdi.identity_vertices(work.prefix ~ 'found', graph)) %}
-    {% do cdi.create_work_table(work.prefix ~ 'roots_0', 'select vertex, vertex as root from ' ~ work.prefix ~ 'vertices') %}
-    {% do cdi.create_work_table(
-        work.prefix ~ 'edges_0',
-        cdi.identity_edges(work.prefix ~ 'links', work.prefix ~ 'found', work.prefix ~ 'vertices')
-    ) %}
-    {%- set work.links = cdi.single_value('select count(*) from ' ~ work.prefix ~ 'edges_0') -%}
+    {% do cdi.create_work_table(t.sets, cdi.component_sets(sql, newest)) %}
+    {% do cdi.create_work_table(t.slots, cdi.component_slots(t.sets)) %}
+    {% do cdi.create_work_table(t.found, cdi.component_found(t.slots, graph)) %}
+    {% do cdi.create_work_table(t.touched, cdi.component_touched(t.found, graph)) %}
+    {% do cdi.create_work_table(t.placed, cdi.component_placed(t.slots, t.found, t.touched)) %}
+    {% do cdi.drop_work_table(t.slots) %}
+    {% do cdi.create_work_table(t.links, cdi.component_links(t.placed)) %}
 
-    {#- dbt's Jinja has no while: the range is far beyond what halving can need, and running out of it is an error. -#}
-    {% for round in range(1, 65) if work.links > 0 %}
-        {%- set before = round - 1 -%}
-        {%- set edges = work.prefix ~ 'edges_' ~ before -%}
-        {%- set pointers = namespace(name=work.prefix ~ 'pointers_' ~ round ~ '_0', moving=1) -%}
-        {% do cdi.create_work_table(pointers.name, cdi.identity_pointers(edges)) %}
-        {% for jump in range(1, 65) if pointers.moving > 0 %}
-            {%- set jumped = work.prefix ~ 'pointers_' ~ round ~ '_' ~ jump -%}
-            {% do cdi.create_work_table(jumped, cdi.identity_jump(pointers.name)) %}
-            {%- set pointers.moving = cdi.single_value(
-                'select count(*) from ' ~ jumped ~ ' where parent <> parent_before'
-            ) -%}
-            {% do cdi.drop_work_table(pointers.name) %}
-            {%- set pointers.name = jumped -%}
-        {% endfor %}
+    {#- Components without limits. -#}
+    {% do cdi.create_work_table(t.roots, cdi.component_alone(t.placed)) %}
+    {% do cdi.create_work_table(t.edges, 'select low, high from ' ~ t.links) %}
+    {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
+    {% for round in range(1, 100000) if work.links > 0 %}
+        {% do work.log.append(['components', round, work.links]) %}
+        {% do cdi.create_work_table(t.pointers, cdi.component_pointers(t.edges)) %}
+        {% do cdi.follow_pointers(t.pointers) %}
+        {% do cdi.replace_work_table(t.roots, cdi.component_roots(t.roots, t.pointers)) %}
+        {% do cdi.replace_work_table(t.edges, cdi.component_contracted(t.edges, t.pointers, with_order=false)) %}
+        {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
+    {% endfor %}
+
+    {#- Limits, in the components that break one. -#}
+    {% if limits is not none %}
+        {%- set has_windows = cdi.single_value(
+            "select count(*) from " ~ limits ~ " where limit_count is not null and limit_window <> 'ever'"
+        ) > 0 -%}
         {% do cdi.create_work_table(
-            work.prefix ~ 'roots_' ~ round, cdi.identity_roots(work.prefix ~ 'roots_' ~ before, pointers.name)
+            t.counts, cdi.component_counts(t.found, t.sets, t.touched, graph, limits, has_windows, is_full)
         ) %}
-        {% do cdi.create_work_table(work.prefix ~ 'edges_' ~ round, cdi.identity_contracted(edges, pointers.name)) %}
-        {% do cdi.drop_work_table(work.prefix ~ 'roots_' ~ before) %}
-        {% do cdi.drop_work_table(edges) %}
-        {% do cdi.drop_work_table(pointers.name) %}
-        {%- set work.links = cdi.single_value('select count(*) from ' ~ work.prefix ~ 'edges_' ~ round) -%}
-        {%- set work.round = round -%}
-        {% do log(model.alias ~ ': round ' ~ round ~ ', ' ~ work.links ~ ' links left') %}
+        {% do cdi.create_work_table(t.broken, cdi.component_broken(t.counts, t.roots)) %}
+    {% else %}
+        {% do cdi.create_work_table(t.broken, 'select root from ' ~ t.roots ~ ' where false') %}
+    {% endif %}
+    {% do cdi.create_work_table(t.split, cdi.component_reopened(t.roots, t.broken)) %}
+    {% do cdi.create_work_table(t.open, cdi.component_open_links(t.links, t.split)) %}
+    {%- set work.links = cdi.single_value('select count(*) from ' ~ t.open) -%}
+    {% if work.links > 0 %}
+        {% do cdi.create_work_table(t.split_counts, cdi.component_split_counts(t.counts, t.split)) %}
+        {% do cdi.create_work_table(t.relevant, cdi.component_relevant_counts(t.split_counts, t.broken)) %}
+    {% endif %}
+    {% for round in range(1, 100000) if work.links > 0 %}
+        {% do work.log.append(['limits', round, work.links]) %}
+        {% do cdi.create_work_table(t.refused, cdi.component_refused(t.open, t.relevant)) %}
+        {% do cdi.replace_work_table(t.open, cdi.component_remaining(t.open, t.refused)) %}
+        {% do cdi.create_work_table(t.earliest, cdi.component_earliest(t.open, t.relevant)) %}
+        {% do cdi.create_work_table(t.accepted, cdi.component_accepted(t.open, t.earliest)) %}
+        {% do cdi.create_work_table(t.pointers, cdi.component_grounded(t.accepted)) %}
+        {% do cdi.follow_pointers(t.pointers) %}
+        {% do cdi.replace_work_table(t.split, cdi.component_roots(t.split, t.pointers)) %}
+        {% do cdi.replace_work_table(t.open, cdi.component_contracted(t.open, t.pointers)) %}
+        {% do cdi.replace_work_table(t.relevant, cdi.component_summed(t.relevant, t.pointers)) %}
+        {%- set work.links = cdi.single_value('select count(*) from ' ~ t.open) -%}
     {% endfor %}
     {% if work.links > 0 %}
         {% do exceptions.raise_compiler_error(
-            model.alias ~ ' still had ' ~ work.links ~ ' links after 64 rounds; please report this'
+            model.alias ~ ' still had ' ~ work.links ~ ' links after 99,999 rounds; please report this'
         ) %}
     {% endif %}
+    {% do cdi.create_work_table(t.parts, cdi.component_parts(t.split)) %}
+    {% do cdi.create_work_table(t.final, cdi.component_final(t.roots, t.parts)) %}
+    {#- Work tables take memory or disk: those that are done with go. -#}
+    {% for name in ['links', 'edges', 'roots', 'pointers', 'counts', 'split', 'open', 'split_counts', 'relevant'] %}
+        {% do cdi.drop_work_table(t[name]) %}
+    {% endfor %}
 
+    {#- Which links made one profile of two. -#}
+    {% do cdi.create_work_table(t.mixed, cdi.component_mixed(t.placed, t.final)) %}
+    {% do cdi.create_work_table(t.mixed_slots, cdi.component_mixed_slots(t.placed, t.final, t.mixed)) %}
+    {% do cdi.create_work_table(t.vertices, cdi.component_vertices(t.mixed_slots)) %}
+    {% do cdi.create_work_table(t.births, cdi.component_births(t.mixed_slots)) %}
+    {% do cdi.follow_pointers(t.births) %}
+    {% do cdi.create_work_table(t.merge_links, cdi.component_merge_links(t.mixed_slots, t.births, t.vertices)) %}
+    {% do cdi.create_work_table(t.merge_seqs, 'select seq from ' ~ t.merge_links ~ ' where false') %}
+    {%- set work.links = cdi.single_value('select count(*) from ' ~ t.merge_links) -%}
+    {% for round in range(1, 100000) if work.links > 0 %}
+        {% do work.log.append(['merges', round, work.links]) %}
+        {% do cdi.create_work_table(t.picks, cdi.component_picks(t.merge_links)) %}
+        {% call statement('merge_seqs') %}
+            insert into {{ t.merge_seqs }} (seq) select distinct seq from {{ t.picks }}
+        {% endcall %}
+        {% do cdi.create_work_table(t.pointers, 'select vertex, parent from ' ~ t.picks) %}
+        {% do cdi.follow_pointers(t.pointers) %}
+        {% do cdi.replace_work_table(t.merge_links, cdi.component_contracted(t.merge_links, t.pointers)) %}
+        {%- set work.links = cdi.single_value('select count(*) from ' ~ t.merge_links) -%}
+    {% endfor %}
+
+    {#- Writing. The graph comes last: what is in it is done. -#}
+    {% do cdi.create_work_table(t.profiles, cdi.component_profiles(t.final, t.found, t.touched)) %}
+    {% do cdi.create_work_table(t.refused_seqs, cdi.component_refused_seqs(t.placed, t.parts)) %}
     {% do cdi.create_work_table(
-        work.prefix ~ 'joined', cdi.identity_joined(work.prefix ~ 'vertices', work.prefix ~ 'roots_' ~ work.round)
+        t.decided, cdi.component_decisions(t.placed, t.found, t.sets, t.refused_seqs, t.merge_seqs)
     ) %}
+    {% do cdi.drop_work_table(t.placed) %}
+    {% do cdi.create_work_table(t.absorbed, cdi.component_absorbed(t.touched, t.final, t.profiles)) %}
+    {% do cdi.create_work_table(t.first_profiles, cdi.component_first_profiles(t.births, t.found)) %}
     {%- set counts = run_query(
-        'select count(*), coalesce(sum(case when is_profile and profile_id <> joined_profile_id then 1 else 0 end), 0) from '
-        ~ work.prefix ~ 'joined'
+        "select (select count(*) from " ~ t.found ~ " where not is_known), (select count(*) from " ~ t.absorbed ~ "),"
+        ~ " (select count(*) from " ~ t.decided ~ " where decision = 'merged'),"
+        ~ " (select count(*) from " ~ t.decided ~ " where decision = 'refused')"
     ).rows[0] -%}
-    {%- set count_new = cdi.single_value(
-        'select count(*) from ' ~ work.prefix ~ 'found where not is_known'
-    ) -%}
+    {% call statement('insert_decisions') %}{{ cdi.component_insert_decisions(decisions, t.decided) }}{% endcall %}
     {% if counts[1] > 0 %}
-        {% call statement('merge_profiles') %}{{ cdi.identity_merge(graph, work.prefix ~ 'joined') }}{% endcall %}
+        {% call statement('merge_profiles') %}{{ cdi.component_merge(graph, t.absorbed) }}{% endcall %}
     {% endif %}
     {% call statement('main') %}
-        {{ cdi.identity_insert(graph, work.prefix ~ 'found', work.prefix ~ 'joined') }}
+        {{ cdi.component_insert(graph, t.found, t.sets, t.final, t.profiles, t.first_profiles) }}
     {% endcall %}
-    {% do cdi.log_identity_run(target_relation, is_full, count_new, counts[1], work.round) %}
-    {% for name in ['links', 'found', 'vertices', 'joined', 'roots_' ~ work.round, 'edges_' ~ work.round] %}
-        {% do cdi.drop_work_table(work.prefix ~ name) %}
+    {% call statement('log_run') %}
+        insert into {{ runs }}
+        values (
+            '{{ invocation_id }}',
+            cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S") }}' as {{ dbt.type_timestamp() }}),
+            {{ 'true' if is_full else 'false' }}, {{ counts | join(', ') }}
+        )
+    {% endcall %}
+    {% if work.log %}
+        {% call statement('log_rounds') %}
+            insert into {{ rounds }}
+            values
+            {%- for step, round, links in work.log %}
+            ('{{ invocation_id }}', '{{ step }}', {{ round }}, {{ links }}){{ ',' if not loop.last }}
+            {%- endfor %}
+        {% endcall %}
+    {% endif %}
+    {% for name in t.values() %}
+        {% do cdi.drop_work_table(name) %}
     {% endfor %}
 
     {% if is_full %}
@@ -110,5 +201,14 @@
     {% do persist_docs(target_relation, model) %}
     {% do adapter.commit() %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
-    {{ return({'relations': [target_relation]}) }}
+    {{ return({'relations': [target_relation, decisions]}) }}
 {% endmaterialization %}
+
+{# Follows the pointers (vertex, parent) of a work table until none moves. #}
+{% macro follow_pointers(pointers) %}
+    {%- set state = namespace(moving=1) -%}
+    {% for jump in range(1, 65) if state.moving > 0 %}
+        {% do cdi.replace_work_table(pointers, cdi.component_jump(pointers)) %}
+        {%- set state.moving = cdi.single_value('select count(*) from ' ~ pointers ~ ' where parent <> parent_before') -%}
+    {% endfor %}
+{% endmacro %}

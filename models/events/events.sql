@@ -47,6 +47,7 @@ select
     anonymous_id,
     previous_id,
     group_id,
+    identifiers,
     {{ cdi.strongest_identifier() }} as identifier,
 
     ---------- text

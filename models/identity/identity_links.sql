@@ -1,27 +1,25 @@
-{%- set types = var('identifier_types') | map(attribute='type') | list -%}
 -- One row per identifier of a combination, linked to the combination's strongest identifier (which links to itself).
 
 with
 
-sets as (
+parts as (
 
-    select
-        *,
-        {{ cdi.strongest_identifier() }} as hub
-    from {{ ref('identifier_sets') }}
+    {{ cdi.unnest_text(
+        ref('identifier_sets'), 'identifiers', cdi.identifier_separator(),
+        ['identifier_set_id', 'identifiers', 'first_arrival', 'loaded_at']
+    ) }}
 
 )
 
-{% for type in types %}
 select
-    '{{ type }}:' || identifier_{{ type }} as identifier,
-    cast('{{ type }}' as {{ dbt.type_string() }}) as identifier_type,
-    identifier_{{ type }} as identifier_value,
-    hub,
-    -- Inside one event the strongest identifier comes first.
-    first_arrival || '{{ '%02d' | format(loop.index) }}' as arrival,
+    identifier_set_id,
+    part as identifier,
+    {{ cdi.identifier_type('part') }} as identifier_type,
+    {{ cdi.identifier_value_of('part') }} as identifier_value,
+    {{ cdi.strongest_identifier('identifiers') }} as hub,
+    position,
+    substr(first_arrival, 41) as event_id,
+    {{ cdi.timestamp_from_sortable('substr(first_arrival, 21, 20)') }} as event_at,
+    {{ cdi.component_arrival('first_arrival', 'position') }} as arrival,
     loaded_at
-from sets
-where identifier_{{ type }} is not null
-{% if not loop.last %}union all{% endif %}
-{% endfor %}
+from parts

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
+from cdi.identity.cli import identity, why
 from cdi.project import Project, load_project
 
 app = typer.Typer(
@@ -198,6 +199,10 @@ def demo(
     from cdi.demo import run_demo
 
     run_demo(context.obj.project(), out, people, days, seed, console)
+
+
+app.command()(why)
+app.add_typer(identity)
 
 
 def log_as_json(path: Path) -> None:

@@ -16,6 +16,11 @@ from cdi.project import Project, load_project
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Tests run side by side (pytest -n): each worker's dbt writes to folders of its own.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["DBT_TARGET_PATH"] = str(ROOT / "target" / worker)
+    os.environ["DBT_LOG_PATH"] = str(ROOT / "logs" / worker)
+
 settings.register_profile(
     "default",
     deadline=None,

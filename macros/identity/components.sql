@@ -1,0 +1,180 @@
+{#
+  The statements of the materialization connected_components, each as text, so that
+  analyses/identity_graph_steps.sql compiles them for every warehouse. This file: what is new, and the components that
+  it makes without limits.
+
+  Numbers: sets are numbered in the order of arrival; `seq` numbers the identifiers in them, set by set, strongest
+  first. A vertex is what may become one: a profile that was there before (negative, older ones first) or an identifier
+  that was not (the seq of its first appearance). So the smallest vertex of a component is its oldest.
+#}
+{% macro per_set() -%} 10000 {%- endmacro %}
+
+{# The empty graph. #}
+{% macro component_table(graph) %}
+    create table {{ graph }} (
+        identifier {{ dbt.type_string() }},
+        identifier_type {{ dbt.type_string() }},
+        identifier_value {{ dbt.type_string() }},
+        identifier_id {{ dbt.type_string() }},
+        profile_id {{ dbt.type_string() }},
+        first_profile_id {{ dbt.type_string() }},
+        arrival {{ dbt.type_string() }},
+        loaded_at {{ dbt.type_timestamp() }}
+    )
+{% endmacro %}
+
+{# The empty table of decisions. #}
+{% macro component_decision_table(decisions) %}
+    create table {{ decisions }} (
+        identifier {{ dbt.type_string() }},
+        hub {{ dbt.type_string() }},
+        decision {{ dbt.type_string() }},
+        arrival {{ dbt.type_string() }},
+        loaded_at {{ dbt.type_timestamp() }}
+    )
+{% endmacro %}
+
+{# The sets that arrived after `newest` (a timestamp or none for all), numbered in the order of arrival. #}
+{% macro component_sets(sql, newest) %}
+    select
+        identifiers,
+        first_arrival,
+        loaded_at,
+        row_number() over (order by loaded_at, substr(first_arrival, 21)) as set_number
+    from (
+        {{ sql }}
+    ) as all_sets
+    {% if newest is not none %}
+    where loaded_at > cast('{{ newest }}' as {{ dbt.type_timestamp() }})
+    {% endif %}
+{% endmacro %}
+
+{# One row per identifier of a set. #}
+{% macro component_slots(sets) %}
+    select
+        set_number,
+        position,
+        set_number * {{ cdi.per_set() }} + position as seq,
+        part as identifier
+    from (
+        {{ cdi.unnest_text(sets, 'identifiers', cdi.identifier_separator(), ['set_number']) }}
+    ) as parts
+{% endmacro %}
+
+{# One row per identifier: where it first appears among the new sets, and the profile it has already. #}
+{% macro component_found(slots, graph) %}
+    select
+        appearances.identifier,
+        appearances.first_seq,
+        known.identifier is not null as is_known,
+        known.profile_id,
+        known.first_profile_id
+    from (
+        select
+            identifier,
+            min(seq) as first_seq
+        from {{ slots }}
+        group by identifier
+    ) as appearances
+    left join {{ graph }} as known on appearances.identifier = known.identifier
+{% endmacro %}
+
+{# One row per profile that new sets touch. Its first identifier's arrival is its own. #}
+{% macro component_touched(found, graph) %}
+    select
+        touched.profile_id,
+        row_number() over (order by first_identifiers.arrival) - 1000000000000 as vertex
+    from (
+        select distinct profile_id from {{ found }} where is_known
+    ) as touched
+    inner join {{ graph }} as first_identifiers on touched.profile_id = first_identifiers.identifier_id
+{% endmacro %}
+
+{# The slots with their vertices. #}
+{% macro component_placed(slots, found, touched) %}
+    select
+        slots.set_number,
+        slots.position,
+        slots.seq,
+        found.first_seq,
+        found.is_known or found.first_seq < slots.set_number * {{ cdi.per_set() }} as is_old,
+        coalesce(touched.vertex, found.first_seq) as vertex
+    from {{ slots }} as slots
+    inner join {{ found }} as found on slots.identifier = found.identifier
+    left join {{ touched }} as touched on found.profile_id = touched.profile_id
+{% endmacro %}
+
+{# The links between different vertices, smaller end first; of parallel ones the earliest. #}
+{% macro component_links(placed) %}
+    select
+        least(slots.vertex, hubs.vertex) as low,
+        greatest(slots.vertex, hubs.vertex) as high,
+        min(slots.seq) as seq
+    from {{ placed }} as slots
+    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    where slots.position > 1 and slots.vertex <> hubs.vertex
+    group by 1, 2
+{% endmacro %}
+
+{# Every vertex is its own root before the first round. #}
+{% macro component_alone(placed) %}
+    select distinct
+        vertex,
+        vertex as root
+    from {{ placed }}
+{% endmacro %}
+
+{# Every vertex with a link points at its smallest neighbour, or at itself where it is smaller than all. #}
+{% macro component_pointers(edges) %}
+    select
+        vertex,
+        least(vertex, min(neighbour)) as parent
+    from (
+        select low as vertex, high as neighbour from {{ edges }}
+        union all
+        select high as vertex, low as neighbour from {{ edges }}
+    ) as both_directions
+    group by vertex
+{% endmacro %}
+
+{# Every pointer replaced by that of the vertex it points at. #}
+{% macro component_jump(pointers) %}
+    select
+        pointers.vertex,
+        parents.parent,
+        pointers.parent as parent_before
+    from {{ pointers }} as pointers
+    inner join {{ pointers }} as parents on pointers.parent = parents.vertex
+{% endmacro %}
+
+{# The root of every vertex after a round. #}
+{% macro component_roots(roots, pointers) %}
+    select
+        roots.vertex,
+        coalesce(pointers.parent, roots.root) as root
+    from {{ roots }} as roots
+    left join {{ pointers }} as pointers on roots.root = pointers.vertex
+{% endmacro %}
+
+{# The links between the roots that are still different; of parallel ones the earliest where there is an order. #}
+{% macro component_contracted(edges, pointers, with_order=true) %}
+    select
+        least(ends.one, ends.other) as low,
+        greatest(ends.one, ends.other) as high
+        {%- if with_order %},
+        min(ends.seq) as seq
+        {%- endif %}
+    from (
+        select
+            {%- if with_order %}
+            edges.seq,
+            {%- endif %}
+            coalesce(lows.parent, edges.low) as one,
+            coalesce(highs.parent, edges.high) as other
+        from {{ edges }} as edges
+        left join {{ pointers }} as lows on edges.low = lows.vertex
+        left join {{ pointers }} as highs on edges.high = highs.vertex
+    ) as ends
+    where ends.one <> ends.other
+    group by 1, 2
+{% endmacro %}

@@ -1,0 +1,154 @@
+{# The statements of connected_components that write what was found. #}
+
+{# The profile id of every root: that of the profile that was there, or the hash of its first identifier. #}
+{% macro component_profiles(final, found, touched) %}
+    select
+        roots.root,
+        coalesce(touched.profile_id, {{ dbt.hash('found.identifier') }}) as profile_id
+    from (select distinct root from {{ final }}) as roots
+    left join {{ touched }} as touched on roots.root = touched.vertex
+    left join {{ found }} as found on roots.root = found.first_seq and not found.is_known
+{% endmacro %}
+
+{# The links that were refused, by the seq where they first appeared: their ends are in different parts. #}
+{% macro component_refused_seqs(placed, parts) %}
+    select min(slots.seq) as seq
+    from {{ placed }} as slots
+    inner join {{ parts }} as own on slots.vertex = own.vertex
+    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    inner join {{ parts }} as other on hubs.vertex = other.vertex
+    where slots.position > 1 and own.root <> other.root
+    group by slots.first_seq, hubs.first_seq
+{% endmacro %}
+
+{# What was decided about links: those refused, and those that made one profile of two. #}
+{% macro component_decisions(placed, found, sets, refused_seqs, merge_seqs) %}
+    select
+        own.identifier,
+        other.identifier as hub,
+        decided.decision,
+        {{ cdi.component_arrival('sets.first_arrival', 'slots.position') }} as arrival,
+        sets.loaded_at
+    from (
+        select seq, 'refused' as decision from {{ refused_seqs }}
+        union all
+        select seq, 'merged' as decision from {{ merge_seqs }}
+    ) as decided
+    inner join {{ placed }} as slots on decided.seq = slots.seq
+    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    inner join {{ found }} as own on slots.first_seq = own.first_seq
+    inner join {{ found }} as other on hubs.first_seq = other.first_seq
+    inner join {{ sets }} as sets on slots.set_number = sets.set_number
+{% endmacro %}
+
+{# Text that sorts in the order of arrival: the set's, then the place in the set. #}
+{% macro component_arrival(first_arrival, position) -%}
+    {{ first_arrival }} || {{ dbt.right("'0000' || cast(" ~ position ~ " as " ~ dbt.type_string() ~ ")", 4) }}
+{%- endmacro %}
+
+{% macro component_insert_decisions(decisions, decided) %}
+    insert into {{ decisions }} (identifier, hub, decision, arrival, loaded_at)
+    select
+        decided.identifier,
+        decided.hub,
+        decided.decision,
+        decided.arrival,
+        decided.loaded_at
+    from {{ decided }} as decided
+    left join {{ decisions }} as known
+        on decided.identifier = known.identifier
+        and decided.hub = known.hub
+        and decided.decision = known.decision
+    where known.identifier is null
+{% endmacro %}
+
+{# The profiles that were there and are now part of an older one. #}
+{% macro component_absorbed(touched, final, profiles) %}
+    select
+        touched.profile_id,
+        profiles.profile_id as joined_profile_id
+    from {{ touched }} as touched
+    inner join {{ final }} as final on touched.vertex = final.vertex
+    inner join {{ profiles }} as profiles on final.root = profiles.root
+    where touched.profile_id <> profiles.profile_id
+{% endmacro %}
+
+{# Their identifiers move. #}
+{% macro component_merge(graph, absorbed) -%}
+    {{ return(adapter.dispatch('component_merge', 'cdi')(graph, absorbed)) }}
+{%- endmacro %}
+
+{% macro default__component_merge(graph, absorbed) %}
+    update {{ graph }}
+    set profile_id = absorbed.joined_profile_id
+    from {{ absorbed }} as absorbed
+    where {{ graph }}.profile_id = absorbed.profile_id
+{% endmacro %}
+
+{% macro spark__component_merge(graph, absorbed) %}
+    merge into {{ graph }} as graph
+    using {{ absorbed }} as absorbed
+    on graph.profile_id = absorbed.profile_id
+    when matched then update set profile_id = absorbed.joined_profile_id
+{% endmacro %}
+
+{# The identifiers that were not there. #}
+{% macro component_insert(graph, found, sets, final, profiles, births) %}
+    insert into {{ graph }} (
+        identifier, identifier_type, identifier_value, identifier_id, profile_id, first_profile_id, arrival, loaded_at
+    )
+    select
+        found.identifier,
+        {{ cdi.identifier_type('found.identifier') }} as identifier_type,
+        {{ cdi.identifier_value_of('found.identifier') }} as identifier_value,
+        {{ dbt.hash('found.identifier') }} as identifier_id,
+        profiles.profile_id,
+        coalesce(births.first_profile_id, profiles.profile_id) as first_profile_id,
+        {{ cdi.component_arrival(
+            'sets.first_arrival', 'found.first_seq - sets.set_number * ' ~ cdi.per_set()
+        ) }} as arrival,
+        sets.loaded_at
+    from {{ found }} as found
+    inner join {{ final }} as final on found.first_seq = final.vertex
+    inner join {{ profiles }} as profiles on final.root = profiles.root
+    inner join {{ sets }} as sets on sets.set_number = {{ cdi.set_of('found.first_seq') }}
+    left join {{ births }} as births on found.first_seq = births.first_seq
+    where not found.is_known
+{% endmacro %}
+
+{# The profile that identifiers were first seen in, where that is not plainly the profile they are in. #}
+{% macro component_first_profiles(births, found) %}
+    select
+        births.vertex as first_seq,
+        coalesce(first_identifiers.first_profile_id, {{ dbt.hash('first_identifiers.identifier') }}) as first_profile_id
+    from {{ births }} as births
+    inner join {{ found }} as first_identifiers on births.parent = first_identifiers.first_seq
+{% endmacro %}
+
+{# Keeps what happened beside the graph: one row per run, one per round. #}
+{% macro component_log_tables(runs, rounds) %}
+    {% call statement('create_runs') %}
+        create table if not exists {{ runs }} (
+            invocation_id {{ dbt.type_string() }},
+            run_at {{ dbt.type_timestamp() }},
+            is_full_refresh {{ dbt.type_boolean() }},
+            count_new_identifiers {{ dbt.type_bigint() }},
+            count_merged_profiles {{ dbt.type_bigint() }},
+            count_merging_links {{ dbt.type_bigint() }},
+            count_refused_links {{ dbt.type_bigint() }}
+        )
+    {% endcall %}
+    {% call statement('create_rounds') %}
+        create table if not exists {{ rounds }} (
+            invocation_id {{ dbt.type_string() }},
+            step {{ dbt.type_string() }},
+            round {{ dbt.type_bigint() }},
+            count_links {{ dbt.type_bigint() }}
+        )
+    {% endcall %}
+{% endmacro %}
+
+{# The table of decisions beside a graph. #}
+{% macro decisions_of(graph) -%}
+    {{ graph.incorporate(path={'identifier': graph.identifier ~ '_decisions'}) }}
+{%- endmacro %}

@@ -1,0 +1,1 @@
+"""Identity: why identifiers are one person or not, what the graph looks like, what edited rules would change."""
