@@ -2,7 +2,7 @@
 -- that they parse.
 {%- set graph, limits = ref('identity_graph'), ref('identifier_rules') %}
 
-{{ cdi.component_sets('select * from ' ~ ref('identifier_sets'), '2026-01-01 00:00:00') }};
+{{ cdi.component_sets('select * from ' ~ ref('identifier_sets'), '2026-01-01 00:00:00', 0) }};
 
 {{ cdi.component_slots('cdi_sets') }};
 
@@ -24,7 +24,9 @@
 
 {{ cdi.component_contracted('cdi_edges', 'cdi_pointers', with_order=false) }};
 
-{{ cdi.component_counts('cdi_found', 'cdi_sets', 'cdi_touched', graph, limits, has_windows=true, is_full=false) }};
+{{ cdi.component_limits(limits) }};
+
+{{ cdi.component_counts('cdi_found', 'cdi_sets', 'cdi_touched', graph, 'cdi_limits', has_windows=true, is_full=false) }};
 
 {{ cdi.component_broken('cdi_counts', 'cdi_roots') }};
 

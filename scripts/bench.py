@@ -35,15 +35,15 @@ console = Console()
 
 @dataclass
 class Build:
-    """One run of dbt build in a process of its own."""
+    """One run of dbt in a process of its own."""
 
     seconds: float
     peak_gigabytes: float
     slowest: list[tuple[str, float]]
 
 
-def build(project: Project, *arguments: str) -> Build:
-    """Run dbt build and read from its artifacts where the time went."""
+def build(project: Project, *arguments: str, command: str = "build") -> Build:
+    """Run a command of dbt and read from its artifacts where the time went."""
     script = (
         # Not getrusage: what it calls the peak starts with that of the process which started this one.
         "import re, sys; from dbt.cli.main import dbtRunner; answer = dbtRunner().invoke(sys.argv[1:]);"
@@ -53,7 +53,7 @@ def build(project: Project, *arguments: str) -> Build:
     started = time.monotonic()
     answer = subprocess.run(
         [
-            sys.executable, "-c", script, "--log-level", "error", "build", "--project-dir", str(ROOT),
+            sys.executable, "-c", script, "--log-level", "error", command, "--project-dir", str(ROOT),
             "--profiles-dir", str(project.profiles_dir), "--target", project.target, "--target-path", str(target_path),
             *arguments,
         ],
@@ -62,7 +62,7 @@ def build(project: Project, *arguments: str) -> Build:
     seconds = time.monotonic() - started
     if answer.returncode:
         console.print(answer.stdout[-4000:], answer.stderr[-2000:])
-        raise SystemExit("dbt build failed")
+        raise SystemExit(f"dbt {command} failed")
     results = json.loads((target_path / "run_results.json").read_text())["results"]
     times = [(item["unique_id"].split(".", 2)[2], item["execution_time"]) for item in results]
     times.sort(key=lambda pair: -pair[1])

@@ -3,9 +3,10 @@
   analyses/identity_graph_steps.sql compiles them for every warehouse. This file: what is new, and the components that
   it makes without limits.
 
-  Numbers: sets are numbered in the order of arrival; `seq` numbers the identifiers in them, set by set, strongest
-  first. A vertex is what may become one: a profile that was there before (negative, older ones first) or an identifier
-  that was not (the seq of its first appearance). So the smallest vertex of a component is its oldest.
+  Numbers: sets are numbered in the order of arrival, the same in every run; `seq` numbers the identifiers in them, set by
+  set, strongest first, and is what the graph calls arrival. A vertex is what may become one: an identifier that is new
+  (the seq of its first appearance) or a profile that was there before (the arrival of its first identifier, which comes
+  before all that is new). So the smallest vertex of a component is its oldest.
 #}
 {% macro per_set() -%} 10000 {%- endmacro %}
 
@@ -18,7 +19,8 @@
         identifier_id {{ dbt.type_string() }},
         profile_id {{ dbt.type_string() }},
         first_profile_id {{ dbt.type_string() }},
-        arrival {{ dbt.type_string() }},
+        arrival {{ dbt.type_bigint() }},
+        event_at {{ dbt.type_timestamp() }},
         loaded_at {{ dbt.type_timestamp() }}
     )
 {% endmacro %}
@@ -29,18 +31,21 @@
         identifier {{ dbt.type_string() }},
         hub {{ dbt.type_string() }},
         decision {{ dbt.type_string() }},
-        arrival {{ dbt.type_string() }},
+        arrival {{ dbt.type_bigint() }},
+        event_id {{ dbt.type_string() }},
+        event_at {{ dbt.type_timestamp() }},
         loaded_at {{ dbt.type_timestamp() }}
     )
 {% endmacro %}
 
-{# The sets that arrived after `newest` (a timestamp or none for all), numbered in the order of arrival. #}
-{% macro component_sets(sql, newest) %}
+{# The sets that arrived after `newest` (a timestamp or none for all), numbered on in the order of arrival. #}
+{% macro component_sets(sql, newest, count_before) %}
     select
         identifiers,
-        first_arrival,
+        event_id,
+        event_at,
         loaded_at,
-        row_number() over (order by loaded_at, substr(first_arrival, 21)) as set_number
+        {{ count_before }} + row_number() over (order by loaded_at, event_at, event_id) as set_number
     from (
         {{ sql }}
     ) as all_sets
@@ -59,6 +64,8 @@
     from (
         {{ cdi.unnest_text(sets, 'identifiers', cdi.identifier_separator(), ['set_number']) }}
     ) as parts
+    -- No honest event carries more; they would be taken for those of the next set.
+    where position < {{ cdi.per_set() }}
 {% endmacro %}
 
 {# One row per identifier: where it first appears among the new sets, and the profile it has already. #}
@@ -68,7 +75,7 @@
         appearances.first_seq,
         known.identifier is not null as is_known,
         known.profile_id,
-        known.first_profile_id
+        coalesce(known.first_profile_id, known.profile_id) as first_profile_id
     from (
         select
             identifier,
@@ -79,11 +86,11 @@
     left join {{ graph }} as known on appearances.identifier = known.identifier
 {% endmacro %}
 
-{# One row per profile that new sets touch. Its first identifier's arrival is its own. #}
+{# One row per profile that new sets touch. #}
 {% macro component_touched(found, graph) %}
     select
         touched.profile_id,
-        row_number() over (order by first_identifiers.arrival) - 1000000000000 as vertex
+        first_identifiers.arrival as vertex
     from (
         select distinct profile_id from {{ found }} where is_known
     ) as touched

@@ -1,69 +1,79 @@
 {#
-  The statements of connected_components that keep limits. A limit key is a type, or for a limit per day, week, month
-  or year a type and that time; what counts is when an identifier first appeared.
+  The statements of connected_components that keep limits. A limit key is a number: that of the limit, and for a limit
+  per day, week, month or year that time. What counts is when the event that first carried an identifier happened.
 #}
+
+{# One row per limit. #}
+{% macro component_limits(limits) %}
+    select
+        row_number() over (order by identifier_type) as limit_number,
+        identifier_type,
+        limit_count,
+        limit_window
+    from {{ limits }}
+    where limit_count is not null
+{% endmacro %}
 
 {# One row per vertex and limit key, with how many identifiers of it the vertex holds. #}
 {% macro component_counts(found, sets, touched, graph, limits, has_windows, is_full) %}
-    {%- set branches = [] -%}
-    {%- set new_identifiers -%}
+    {%- set key = cdi.limit_key('limits.limit_number', 'limits.limit_window', 'held.event_at') if has_windows
+        else 'limits.limit_number' -%}
+    select
+        held.first_seq as vertex,
+        {{ key }} as limit_key,
+        limits.limit_count,
+        1 as held_count
+    from (
         select
-            found.first_seq as vertex,
+            found.first_seq,
             {{ cdi.identifier_type('found.identifier') }} as identifier_type
             {%- if has_windows %},
-            sets.first_arrival as arrival
+            sets.event_at
             {%- endif %}
         from {{ found }} as found
         {%- if has_windows %}
-        inner join {{ sets }} as sets
-            on sets.set_number = {{ cdi.set_of('found.first_seq') }}
+        inner join {{ sets }} as sets on sets.set_number = {{ cdi.set_of('found.first_seq') }}
         {%- endif %}
         where not found.is_known
-    {%- endset -%}
-    {%- do branches.append(new_identifiers) -%}
-    {%- if not is_full -%}
-        {%- set old_identifiers -%}
-        select
-            touched.vertex,
-            known.identifier_type
-            {%- if has_windows %},
-            known.arrival
-            {%- endif %}
-        from {{ graph }} as known
-        inner join {{ touched }} as touched on known.profile_id = touched.profile_id
-        {%- endset -%}
-        {%- do branches.append(old_identifiers) -%}
-    {%- endif %}
-    select
-        held.vertex,
-        {{ cdi.limit_key('held.identifier_type', 'limits.limit_window', 'held.arrival') if has_windows
-            else 'held.identifier_type' }} as limit_key,
-        limits.limit_count,
-        count(*) as held_count
-    from (
-        {{ branches | join('\n        union all\n        ') }}
     ) as held
     inner join {{ limits }} as limits on held.identifier_type = limits.identifier_type
-    where limits.limit_count is not null
+    {%- if not is_full %}
+    union all
+    select
+        touched.vertex,
+        {{ key }} as limit_key,
+        limits.limit_count,
+        count(*) as held_count
+    from {{ graph }} as held
+    inner join {{ touched }} as touched on held.profile_id = touched.profile_id
+    inner join {{ limits }} as limits on held.identifier_type = limits.identifier_type
     group by 1, 2, 3
+    {%- endif %}
 {% endmacro %}
 
 {# The number of the set that a seq is of. #}
 {% macro set_of(seq) -%} cast(floor({{ seq }} / {{ cdi.per_set() }}) as {{ dbt.type_bigint() }}) {%- endmacro %}
 
 {#
-  What a limit counts by: the type, and for a window the day, week (its Monday), month or year of the event in which
-  the identifier first appeared (characters 21 to 28 of the arrival).
+  What a limit counts by, as a number: that of the limit, and for a window the first day of the day, week (from Monday),
+  month or year, as YYYYMMDD.
 #}
-{% macro limit_key(type, window, arrival) -%}
-    {{ type }} || case {{ window }}
-        when 'day' then ' ' || substr({{ arrival }}, 21, 8)
-        when 'week' then ' ' || cast(cast({{ dbt.date_trunc('week', "cast(substr(" ~ arrival ~ ", 21, 4) || '-' || substr("
-            ~ arrival ~ ", 25, 2) || '-' || substr(" ~ arrival ~ ", 27, 2) as date)") }} as date) as {{ dbt.type_string() }})
-        when 'month' then ' ' || substr({{ arrival }}, 21, 6)
-        when 'year' then ' ' || substr({{ arrival }}, 21, 4)
-        else ''
+{% macro limit_key(number, window, event_at) -%}
+    {{ number }} * 100000000 + case {{ window }}
+        when 'day' then {{ cdi.day_number(event_at) }}
+        when 'week' then {{ cdi.day_number(cdi.monday(event_at)) }}
+        when 'month' then {{ cdi.day_number(dbt.date_trunc('month', event_at)) }}
+        when 'year' then {{ cdi.day_number(dbt.date_trunc('year', event_at)) }}
+        else 0
     end
+{%- endmacro %}
+
+{# A day as YYYYMMDD. #}
+{% macro day_number(expression) -%}
+    cast(
+        extract(year from {{ expression }}) * 10000 + extract(month from {{ expression }}) * 100
+        + extract(day from {{ expression }}) as {{ dbt.type_bigint() }}
+    )
 {%- endmacro %}
 
 {# The limit keys that a component holds too many of. #}

@@ -11,7 +11,7 @@
     select distinct final.root
     from {{ placed }} as slots
     inner join {{ final }} as final on slots.vertex = final.vertex
-    where slots.is_old and (slots.position > 1 or slots.vertex < 0)
+    where slots.is_old and (slots.position > 1 or slots.vertex <> slots.first_seq)
 {% endmacro %}
 
 {# Their slots, each with its hub. #}

@@ -27,7 +27,9 @@
         own.identifier,
         other.identifier as hub,
         decided.decision,
-        {{ cdi.component_arrival('sets.first_arrival', 'slots.position') }} as arrival,
+        decided.seq as arrival,
+        sets.event_id,
+        sets.event_at,
         sets.loaded_at
     from (
         select seq, 'refused' as decision from {{ refused_seqs }}
@@ -41,18 +43,15 @@
     inner join {{ sets }} as sets on slots.set_number = sets.set_number
 {% endmacro %}
 
-{# Text that sorts in the order of arrival: the set's, then the place in the set. #}
-{% macro component_arrival(first_arrival, position) -%}
-    {{ first_arrival }} || {{ dbt.right("'0000' || cast(" ~ position ~ " as " ~ dbt.type_string() ~ ")", 4) }}
-{%- endmacro %}
-
 {% macro component_insert_decisions(decisions, decided) %}
-    insert into {{ decisions }} (identifier, hub, decision, arrival, loaded_at)
+    insert into {{ decisions }} (identifier, hub, decision, arrival, event_id, event_at, loaded_at)
     select
         decided.identifier,
         decided.hub,
         decided.decision,
         decided.arrival,
+        decided.event_id,
+        decided.event_at,
         decided.loaded_at
     from {{ decided }} as decided
     left join {{ decisions }} as known
@@ -80,7 +79,9 @@
 
 {% macro default__component_merge(graph, absorbed) %}
     update {{ graph }}
-    set profile_id = absorbed.joined_profile_id
+    set
+        first_profile_id = coalesce({{ graph }}.first_profile_id, {{ graph }}.profile_id),
+        profile_id = absorbed.joined_profile_id
     from {{ absorbed }} as absorbed
     where {{ graph }}.profile_id = absorbed.profile_id
 {% endmacro %}
@@ -89,13 +90,16 @@
     merge into {{ graph }} as graph
     using {{ absorbed }} as absorbed
     on graph.profile_id = absorbed.profile_id
-    when matched then update set profile_id = absorbed.joined_profile_id
+    when matched then update set
+        first_profile_id = coalesce(graph.first_profile_id, graph.profile_id),
+        profile_id = absorbed.joined_profile_id
 {% endmacro %}
 
 {# The identifiers that were not there. #}
 {% macro component_insert(graph, found, sets, final, profiles, births) %}
     insert into {{ graph }} (
-        identifier, identifier_type, identifier_value, identifier_id, profile_id, first_profile_id, arrival, loaded_at
+        identifier, identifier_type, identifier_value, identifier_id, profile_id, first_profile_id, arrival, event_at,
+        loaded_at
     )
     select
         found.identifier,
@@ -103,10 +107,9 @@
         {{ cdi.identifier_value_of('found.identifier') }} as identifier_value,
         {{ dbt.hash('found.identifier') }} as identifier_id,
         profiles.profile_id,
-        coalesce(births.first_profile_id, profiles.profile_id) as first_profile_id,
-        {{ cdi.component_arrival(
-            'sets.first_arrival', 'found.first_seq - sets.set_number * ' ~ cdi.per_set()
-        ) }} as arrival,
+        nullif(births.first_profile_id, profiles.profile_id) as first_profile_id,
+        found.first_seq as arrival,
+        sets.event_at,
         sets.loaded_at
     from {{ found }} as found
     inner join {{ final }} as final on found.first_seq = final.vertex

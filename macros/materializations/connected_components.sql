@@ -1,9 +1,9 @@
 {#
   A table of identifiers and the profile each belongs to, from a model that selects sets of identifiers that belong
-  together: identifiers ('type:value' with identifier_separator() between them, strongest first), first_arrival (text,
-  20 digits of load time, 20 of event time, event id; unique), loaded_at.
+  together: identifiers ('type:value' with identifier_separator() between them, strongest first), and the event that first
+  carried the set: loaded_at, event_at, event_id (the three together unique).
 
-  Sets are taken in the order of first_arrival. In each, the strongest identifier is the hub, and every other one is
+  Sets are taken in the order of arrival: loaded_at, event_at, event_id. In each, the strongest identifier is the hub, and every other one is
   linked to it, strongest first. A link joins the profiles of its ends unless they would together hold more identifiers
   of a type than its limit: then it is refused, for good. The oldest profile's id survives: the hash of its first
   identifier. What comes out is exactly what taking link after link would give, in few rounds of set-based SQL:
@@ -20,7 +20,8 @@
   An incremental run starts from the profiles that new sets touch, each as one vertex, and gives the rows of a full one.
 
   Columns: identifier, identifier_type, identifier_value, identifier_id (hash of the identifier), profile_id,
-  first_profile_id (the profile the identifier was first seen in), arrival, loaded_at. Beside the table:
+  first_profile_id (the profile the identifier was first seen in, where that is another), arrival (a number that grows in
+  the order of arrival), event_at, loaded_at (of the set that first held it). Beside the table:
   <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs, <name>_rounds.
 #}
 {% materialization connected_components, default %}
@@ -36,7 +37,7 @@
     {%- set limits = ref(config.get('limits')) if config.get('limits') else none -%}
     {%- set work = namespace(links=none, log=[]) -%}
     {%- set t = {} -%}
-    {%- for name in ['sets', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
+    {%- for name in ['sets', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
         'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'parts', 'final', 'mixed',
         'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs', 'refused_seqs', 'profiles', 'decided', 'absorbed',
         'first_profiles'] -%}
@@ -55,7 +56,15 @@
 
     {#- What is new. -#}
     {%- set newest = none if is_full else cdi.single_value('select max(loaded_at) from ' ~ graph) -%}
-    {% do cdi.create_work_table(t.sets, cdi.component_sets(sql, newest)) %}
+    {#- A number of its own for every set: how many came before, but never one that was given already. -#}
+    {%- set count_before = 0 if newest is none else [
+        cdi.single_value(
+            'select count(*) from (' ~ sql ~ ") as all_sets where loaded_at <= cast('" ~ newest ~ "' as "
+            ~ dbt.type_timestamp() ~ ')'
+        ),
+        cdi.single_value('select max(arrival) from ' ~ graph) // cdi.per_set() | int
+    ] | max -%}
+    {% do cdi.create_work_table(t.sets, cdi.component_sets(sql, newest, count_before)) %}
     {% do cdi.create_work_table(t.slots, cdi.component_slots(t.sets)) %}
     {% do cdi.create_work_table(t.found, cdi.component_found(t.slots, graph)) %}
     {% do cdi.create_work_table(t.touched, cdi.component_touched(t.found, graph)) %}
@@ -78,11 +87,12 @@
 
     {#- Limits, in the components that break one. -#}
     {% if limits is not none %}
+        {% do cdi.create_work_table(t.limits, cdi.component_limits(limits)) %}
         {%- set has_windows = cdi.single_value(
-            "select count(*) from " ~ limits ~ " where limit_count is not null and limit_window <> 'ever'"
+            'select count(*) from ' ~ t.limits ~ " where limit_window <> 'ever'"
         ) > 0 -%}
         {% do cdi.create_work_table(
-            t.counts, cdi.component_counts(t.found, t.sets, t.touched, graph, limits, has_windows, is_full)
+            t.counts, cdi.component_counts(t.found, t.sets, t.touched, graph, t.limits, has_windows, is_full)
         ) %}
         {% do cdi.create_work_table(t.broken, cdi.component_broken(t.counts, t.roots)) %}
     {% else %}

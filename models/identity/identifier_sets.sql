@@ -29,7 +29,8 @@ keyed as (
     select
         {{ dbt.hash('identifiers') }} as identifier_set_id,
         identifiers,
-        first_arrival,
+        substr(first_arrival, 41) as event_id,
+        {{ cdi.timestamp_from_sortable('substr(first_arrival, 21, 20)') }} as event_at,
         loaded_at
     from sets
 

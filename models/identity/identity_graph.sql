@@ -11,6 +11,7 @@
 
 select
     identifiers,
-    first_arrival,
+    event_id,
+    event_at,
     loaded_at
 from {{ ref('identifier_sets') }}

@@ -6,7 +6,7 @@ parts as (
 
     {{ cdi.unnest_text(
         ref('identifier_sets'), 'identifiers', cdi.identifier_separator(),
-        ['identifier_set_id', 'identifiers', 'first_arrival', 'loaded_at']
+        ['identifier_set_id', 'identifiers', 'event_id', 'event_at', 'loaded_at']
     ) }}
 
 )
@@ -18,8 +18,7 @@ select
     {{ cdi.identifier_value_of('part') }} as identifier_value,
     {{ cdi.strongest_identifier('identifiers') }} as hub,
     position,
-    substr(first_arrival, 41) as event_id,
-    {{ cdi.timestamp_from_sortable('substr(first_arrival, 21, 20)') }} as event_at,
-    {{ cdi.component_arrival('first_arrival', 'position') }} as arrival,
+    event_id,
+    event_at,
     loaded_at
 from parts

@@ -11,6 +11,8 @@ refused as (
         own.profile_id,
         hubs.profile_id as hub_profile_id,
         decided.arrival,
+        decided.event_id,
+        decided.event_at,
         decided.loaded_at
     from {{ cdi.decisions_of(ref('identity_graph')) }} as decided
     inner join {{ ref('identity_graph') }} as own on decided.identifier = own.identifier
@@ -35,7 +37,7 @@ held as (
         rules.priority,
         rules.limit_window,
         rules.limit_count,
-        {{ cdi.limit_key('rules.identifier_type', 'rules.limit_window', 'graph.arrival') }} as limit_key,
+        {{ cdi.limit_key('rules.priority', 'rules.limit_window', 'graph.event_at') }} as limit_key,
         count(*) as held_count
     from {{ ref('identity_graph') }} as graph
     inner join apart on graph.profile_id = apart.profile_id
@@ -84,8 +86,8 @@ select
     || ' of ' || broken.limit_type
     || case when broken.limit_window = 'ever' then '' else ' in one ' || broken.limit_window end
     || ', the limit is ' || cast(broken.limit_count as {{ dbt.type_string() }}) as reason,
-    substr(refused.arrival, 41, length(refused.arrival) - 44) as event_id,
-    {{ cdi.timestamp_from_sortable('substr(refused.arrival, 21, 20)') }} as event_at,
+    refused.event_id,
+    refused.event_at,
     refused.arrival,
     refused.loaded_at
 from refused

@@ -133,7 +133,8 @@ def put(warehouse: Warehouse, combinations: Iterable[Combination]) -> None:
         {
             "identifier_set_id": [md5(text) for text in texts],
             "identifiers": texts,
-            "first_arrival": [event.first_arrival for event in combinations],
+            "event_id": [event.event_id for event in combinations],
+            "event_at": pa.array([event.event_at for event in combinations], pa.timestamp("us")),
             "loaded_at": pa.array([event.loaded_at for event in combinations], pa.timestamp("us")),
         },
     )
@@ -152,7 +153,7 @@ def set_limits(warehouse: Warehouse, limits: Mapping[str, tuple[int | None, str]
 def found(warehouse: Warehouse) -> tuple[set, set, set]:
     """The graph, the refused links and the merging links of the warehouse, as the oracle gives them."""
     return (
-        set(warehouse.query("select identifier, profile_id, first_profile_id from identity.identity_graph")),
+        set(warehouse.query("select identifier, profile_id, coalesce(first_profile_id, profile_id) from identity.identity_graph")),
         set(warehouse.query("select identifier, hub from identity.identity_refused_links")),
         set(warehouse.query("select identifier, hub, event_id from identity.identity_merges")),
     )

@@ -25,7 +25,7 @@ class Identifier:
     type: str
     value: str
     profile_id: str
-    arrival: str
+    arrival: int
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ def links_of(warehouse: Warehouse, tables: IdentityTables, profiles: Iterable[st
         ),
         inside as (
             select
-                links.identifier, links.hub, members.profile_id, links.event_id, links.event_at, links.arrival,
-                row_number() over (
+                links.identifier, links.hub, members.profile_id, links.event_id, links.event_at, links.loaded_at,
+                links.position, row_number() over (
                     partition by least(links.identifier, links.hub), greatest(links.identifier, links.hub)
-                    order by links.arrival
+                    order by links.loaded_at, links.event_at, links.event_id, links.position
                 ) as appearance
             from {tables["identity_links"]} as links
             inner join members on links.identifier = members.identifier
@@ -166,7 +166,7 @@ def links_of(warehouse: Warehouse, tables: IdentityTables, profiles: Iterable[st
         from inside
         left join {tables["events"]} as events on inside.event_id = events.event_id
         where inside.appearance = 1
-        order by inside.arrival
+        order by inside.loaded_at, inside.event_at, inside.event_id, inside.position
         """,
         {"profiles": list(profiles)},
     )
