@@ -4,6 +4,10 @@
 
 {{ cdi.component_sets('select * from ' ~ ref('identifier_sets'), '2026-01-01 00:00:00', 0) }};
 
+{{ cdi.component_ties('cdi_sets') }};
+
+{{ cdi.component_untied('cdi_sets', 'cdi_ties') }};
+
 {{ cdi.component_slots('cdi_sets') }};
 
 {{ cdi.component_found('cdi_slots', graph) }};
@@ -14,11 +18,13 @@
 
 {{ cdi.component_links('cdi_placed') }};
 
-{{ cdi.component_alone('cdi_placed') }};
+{{ cdi.component_alone('cdi_found', 'cdi_touched') }};
 
 {{ cdi.component_pointers('cdi_edges') }};
 
-{{ cdi.component_jump('cdi_pointers') }};
+{{ cdi.component_jump('cdi_moving', 'cdi_arrived') }};
+
+{{ cdi.component_moved('cdi_moving', true) }};
 
 {{ cdi.component_roots('cdi_roots', 'cdi_pointers') }};
 

@@ -16,7 +16,6 @@
         identifier {{ dbt.type_string() }},
         identifier_type {{ dbt.type_string() }},
         identifier_value {{ dbt.type_string() }},
-        identifier_id {{ dbt.type_string() }},
         profile_id {{ dbt.type_string() }},
         first_profile_id {{ dbt.type_string() }},
         arrival {{ dbt.type_bigint() }},
@@ -45,13 +44,37 @@
         event_id,
         event_at,
         loaded_at,
-        {{ count_before }} + row_number() over (order by loaded_at, event_at, event_id) as set_number
+        {{ count_before }} + rank() over (order by loaded_at, event_at) as set_number
     from (
         {{ sql }}
     ) as all_sets
     {% if newest is not none %}
     where loaded_at > cast('{{ newest }}' as {{ dbt.type_timestamp() }})
     {% endif %}
+{% endmacro %}
+
+{#
+  The sets that share a number, and how many of them come before each, by event id. (Text makes a sort several times
+  slower, and few events arrive at the same moment.)
+#}
+{% macro component_ties(sets) %}
+    select
+        event_id,
+        row_number() over (partition by set_number order by event_id) - 1 as count_before
+    from {{ sets }}
+    where set_number in (select sets.set_number from {{ sets }} as sets group by sets.set_number having count(*) > 1)
+{% endmacro %}
+
+{# The sets with a number of their own each. #}
+{% macro component_untied(sets, ties) %}
+    select
+        sets.identifiers,
+        sets.event_id,
+        sets.event_at,
+        sets.loaded_at,
+        sets.set_number + coalesce(ties.count_before, 0) as set_number
+    from {{ sets }} as sets
+    left join {{ ties }} as ties on sets.event_id = ties.event_id
 {% endmacro %}
 
 {# One row per identifier of a set. #}
@@ -86,15 +109,14 @@
     left join {{ graph }} as known on appearances.identifier = known.identifier
 {% endmacro %}
 
-{# One row per profile that new sets touch. #}
+{# One row per profile that new sets touch, with the arrival of its first identifier. #}
 {% macro component_touched(found, graph) %}
     select
-        touched.profile_id,
-        first_identifiers.arrival as vertex
-    from (
-        select distinct profile_id from {{ found }} where is_known
-    ) as touched
-    inner join {{ graph }} as first_identifiers on touched.profile_id = first_identifiers.identifier_id
+        profile_id,
+        min(arrival) as vertex
+    from {{ graph }}
+    where profile_id in (select found.profile_id from {{ found }} as found where found.is_known)
+    group by profile_id
 {% endmacro %}
 
 {# The slots with their vertices. #}
@@ -124,11 +146,17 @@
 {% endmacro %}
 
 {# Every vertex is its own root before the first round. #}
-{% macro component_alone(placed) %}
-    select distinct
+{% macro component_alone(found, touched) %}
+    select
+        first_seq as vertex,
+        first_seq as root
+    from {{ found }}
+    where not is_known
+    union all
+    select
         vertex,
         vertex as root
-    from {{ placed }}
+    from {{ touched }}
 {% endmacro %}
 
 {# Every vertex with a link points at its smallest neighbour, or at itself where it is smaller than all. #}
@@ -144,14 +172,24 @@
     group by vertex
 {% endmacro %}
 
-{# Every pointer replaced by that of the vertex it points at. #}
-{% macro component_jump(pointers) %}
+{# The pointers that do not point at a root yet, each replaced by that of the vertex it points at. #}
+{% macro component_jump(moving, arrived) %}
     select
-        pointers.vertex,
-        parents.parent,
-        pointers.parent as parent_before
-    from {{ pointers }} as pointers
-    inner join {{ pointers }} as parents on pointers.parent = parents.vertex
+        moving.vertex,
+        coalesce(parents.parent, arrived.parent) as parent,
+        moving.parent as parent_before
+    from {{ moving }} as moving
+    left join {{ moving }} as parents on moving.parent = parents.vertex
+    left join {{ arrived }} as arrived on moving.parent = arrived.vertex
+{% endmacro %}
+
+{# The pointers that did not move, or did: those that did not point at a root. #}
+{% macro component_moved(jumped, has_moved) %}
+    select
+        vertex,
+        parent
+    from {{ jumped }}
+    where parent {{ '<>' if has_moved else '=' }} parent_before
 {% endmacro %}
 
 {# The root of every vertex after a round. #}

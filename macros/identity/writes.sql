@@ -98,14 +98,12 @@
 {# The identifiers that were not there. #}
 {% macro component_insert(graph, found, sets, final, profiles, births) %}
     insert into {{ graph }} (
-        identifier, identifier_type, identifier_value, identifier_id, profile_id, first_profile_id, arrival, event_at,
-        loaded_at
+        identifier, identifier_type, identifier_value, profile_id, first_profile_id, arrival, event_at, loaded_at
     )
     select
         found.identifier,
         {{ cdi.identifier_type('found.identifier') }} as identifier_type,
         {{ cdi.identifier_value_of('found.identifier') }} as identifier_value,
-        {{ dbt.hash('found.identifier') }} as identifier_id,
         profiles.profile_id,
         nullif(births.first_profile_id, profiles.profile_id) as first_profile_id,
         found.first_seq as arrival,

@@ -19,7 +19,7 @@
 
   An incremental run starts from the profiles that new sets touch, each as one vertex, and gives the rows of a full one.
 
-  Columns: identifier, identifier_type, identifier_value, identifier_id (hash of the identifier), profile_id,
+  Columns: identifier, identifier_type, identifier_value, profile_id,
   first_profile_id (the profile the identifier was first seen in, where that is another), arrival (a number that grows in
   the order of arrival), event_at, loaded_at (of the set that first held it). Beside the table:
   <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs, <name>_rounds.
@@ -37,8 +37,8 @@
     {%- set limits = ref(config.get('limits')) if config.get('limits') else none -%}
     {%- set work = namespace(links=none, log=[]) -%}
     {%- set t = {} -%}
-    {%- for name in ['sets', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
-        'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'parts', 'final', 'mixed',
+    {%- for name in ['sets', 'ties', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
+        'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'arrived', 'parts', 'final', 'mixed',
         'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs', 'refused_seqs', 'profiles', 'decided', 'absorbed',
         'first_profiles'] -%}
         {%- do t.update({name: prefix ~ name}) -%}
@@ -65,6 +65,10 @@
         cdi.single_value('select max(arrival) from ' ~ graph) // cdi.per_set() | int
     ] | max -%}
     {% do cdi.create_work_table(t.sets, cdi.component_sets(sql, newest, count_before)) %}
+    {% do cdi.create_work_table(t.ties, cdi.component_ties(t.sets)) %}
+    {% if cdi.single_value('select count(*) from ' ~ t.ties) > 0 %}
+        {% do cdi.replace_work_table(t.sets, cdi.component_untied(t.sets, t.ties)) %}
+    {% endif %}
     {% do cdi.create_work_table(t.slots, cdi.component_slots(t.sets)) %}
     {% do cdi.create_work_table(t.found, cdi.component_found(t.slots, graph)) %}
     {% do cdi.create_work_table(t.touched, cdi.component_touched(t.found, graph)) %}
@@ -73,13 +77,13 @@
     {% do cdi.create_work_table(t.links, cdi.component_links(t.placed)) %}
 
     {#- Components without limits. -#}
-    {% do cdi.create_work_table(t.roots, cdi.component_alone(t.placed)) %}
+    {% do cdi.create_work_table(t.roots, cdi.component_alone(t.found, t.touched)) %}
     {% do cdi.create_work_table(t.edges, 'select low, high from ' ~ t.links) %}
     {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
     {% for round in range(1, 100000) if work.links > 0 %}
         {% do work.log.append(['components', round, work.links]) %}
         {% do cdi.create_work_table(t.pointers, cdi.component_pointers(t.edges)) %}
-        {% do cdi.follow_pointers(t.pointers) %}
+        {% do cdi.follow_pointers(t.pointers, t.arrived) %}
         {% do cdi.replace_work_table(t.roots, cdi.component_roots(t.roots, t.pointers)) %}
         {% do cdi.replace_work_table(t.edges, cdi.component_contracted(t.edges, t.pointers, with_order=false)) %}
         {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
@@ -112,7 +116,7 @@
         {% do cdi.create_work_table(t.earliest, cdi.component_earliest(t.open, t.relevant)) %}
         {% do cdi.create_work_table(t.accepted, cdi.component_accepted(t.open, t.earliest)) %}
         {% do cdi.create_work_table(t.pointers, cdi.component_grounded(t.accepted)) %}
-        {% do cdi.follow_pointers(t.pointers) %}
+        {% do cdi.follow_pointers(t.pointers, t.arrived) %}
         {% do cdi.replace_work_table(t.split, cdi.component_roots(t.split, t.pointers)) %}
         {% do cdi.replace_work_table(t.open, cdi.component_contracted(t.open, t.pointers)) %}
         {% do cdi.replace_work_table(t.relevant, cdi.component_summed(t.relevant, t.pointers)) %}
@@ -135,7 +139,7 @@
     {% do cdi.create_work_table(t.mixed_slots, cdi.component_mixed_slots(t.placed, t.final, t.mixed)) %}
     {% do cdi.create_work_table(t.vertices, cdi.component_vertices(t.mixed_slots)) %}
     {% do cdi.create_work_table(t.births, cdi.component_births(t.mixed_slots)) %}
-    {% do cdi.follow_pointers(t.births) %}
+    {% do cdi.follow_pointers(t.births, t.arrived) %}
     {% do cdi.create_work_table(t.merge_links, cdi.component_merge_links(t.mixed_slots, t.births, t.vertices)) %}
     {% do cdi.create_work_table(t.merge_seqs, 'select seq from ' ~ t.merge_links ~ ' where false') %}
     {%- set work.links = cdi.single_value('select count(*) from ' ~ t.merge_links) -%}
@@ -146,7 +150,7 @@
             insert into {{ t.merge_seqs }} (seq) select distinct seq from {{ t.picks }}
         {% endcall %}
         {% do cdi.create_work_table(t.pointers, 'select vertex, parent from ' ~ t.picks) %}
-        {% do cdi.follow_pointers(t.pointers) %}
+        {% do cdi.follow_pointers(t.pointers, t.arrived) %}
         {% do cdi.replace_work_table(t.merge_links, cdi.component_contracted(t.merge_links, t.pointers)) %}
         {%- set work.links = cdi.single_value('select count(*) from ' ~ t.merge_links) -%}
     {% endfor %}
@@ -214,11 +218,19 @@
     {{ return({'relations': [target_relation, decisions]}) }}
 {% endmaterialization %}
 
-{# Follows the pointers (vertex, parent) of a work table until none moves. #}
-{% macro follow_pointers(pointers) %}
-    {%- set state = namespace(moving=1) -%}
-    {% for jump in range(1, 65) if state.moving > 0 %}
-        {% do cdi.replace_work_table(pointers, cdi.component_jump(pointers)) %}
-        {%- set state.moving = cdi.single_value('select count(*) from ' ~ pointers ~ ' where parent <> parent_before') -%}
+{# Follows the pointers (vertex, parent) of a work table until each points at a root, which points at itself. #}
+{% macro follow_pointers(pointers, arrived) %}
+    {%- set moving = pointers ~ '_moving' -%}
+    {%- set state = namespace(count=1) -%}
+    {% do cdi.create_work_table(arrived, 'select vertex, parent from ' ~ pointers ~ ' where vertex = parent') %}
+    {% do cdi.create_work_table(moving, 'select vertex, parent from ' ~ pointers ~ ' where vertex <> parent') %}
+    {% for jump in range(1, 65) if state.count > 0 %}
+        {% do cdi.replace_work_table(moving, cdi.component_jump(moving, arrived)) %}
+        {% call statement('arrive') %}insert into {{ arrived }} (vertex, parent) {{ cdi.component_moved(moving, false) }}{% endcall %}
+        {% do cdi.replace_work_table(moving, cdi.component_moved(moving, true)) %}
+        {%- set state.count = cdi.single_value('select count(*) from ' ~ moving) -%}
     {% endfor %}
+    {% do cdi.drop_work_table(moving) %}
+    {% do cdi.drop_work_table(pointers) %}
+    {% call statement('rename_pointers') %}alter table {{ arrived }} rename to {{ pointers }}{% endcall %}
 {% endmacro %}

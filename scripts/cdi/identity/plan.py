@@ -318,9 +318,9 @@ def _compare(
             coalesce(edited.identifier, in_force.identifier) as identifier,
             in_force.arrival as arrival_before,
             in_force.profile_id as profile_id_before,
-            in_force.identifier_id = in_force.profile_id as is_first_before,
+            md5(in_force.identifier) = in_force.profile_id as is_first_before,
             edited.profile_id as profile_id_after,
-            edited.identifier_id = edited.profile_id as is_first_after
+            md5(edited.identifier) = edited.profile_id as is_first_after
         from {real["identity_graph"]} as in_force
         full outer join {edited["identity_graph"]} as edited on in_force.identifier = edited.identifier
         """

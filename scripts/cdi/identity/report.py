@@ -151,7 +151,7 @@ def _largest(warehouse: Warehouse, tables: IdentityTables, count: int) -> list[L
     rows = warehouse.query(
         f"""
         with largest as (
-            select profile_id, count(*) as identifiers
+            select profile_id, count(*) as identifiers, min(arrival) as arrival
             from {tables["identity_graph"]}
             group by 1
             order by 2 desc, 1
@@ -162,7 +162,7 @@ def _largest(warehouse: Warehouse, tables: IdentityTables, count: int) -> list[L
             largest.identifiers,
             graph.identifier_type,
             count(*),
-            max(case when graph.identifier_id = graph.profile_id then graph.identifier end)
+            max(case when graph.arrival = largest.arrival then graph.identifier end)
         from largest
         inner join {tables["identity_graph"]} as graph on largest.profile_id = graph.profile_id
         group by 1, 2, 3
