@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import build, console, make_project
 from rich.table import Table
 
+from bench import build, console, make_project
 from cdi.project import Project
 from cdi.warehouse import connect
 
@@ -31,8 +31,8 @@ def combinations(first: int, last: int, load: str, kiosk_people: int, share_with
     # Numbers that look random and are the same on every warehouse.
     dice = "(number * 2654435761 + {0} * 40503) % 1000003"
     parts = [
-        f"select 'user_id:u' || number || chr(31) || 'email:e' || number || '@example.com' as identifiers,"
-        f" number * 16 as place from people",
+        "select 'user_id:u' || number || chr(31) || 'email:e' || number || '@example.com' as identifiers,"
+        " number * 16 as place from people",
         *(
             f"select case when {dice.format(device)} % 10 = 0 then 'email:e' || number || '@example.com'"
             f" else 'user_id:u' || number end || chr(31) || 'anonymous_id:d' || number || '-{device}',"
@@ -74,7 +74,8 @@ def rounds(project: Project) -> str:
     with connect(project) as warehouse:
         rows = warehouse.query(
             "select step, count(*), min(count_links), max(count_links) from identity.identity_graph_rounds"
-            " where invocation_id = (select invocation_id from identity.identity_graph_runs order by run_at desc limit 1)"
+            " where invocation_id ="
+            " (select invocation_id from identity.identity_graph_runs order by run_at desc limit 1)"
             " group by step order by 4 desc"
         )
     return ", ".join(f"{step} {count} rounds ({most:,} links to {least:,})" for step, count, least, most in rows)
@@ -118,9 +119,7 @@ def run(target: str, links: int, folder: Path, with_splink: bool, keep: bool) ->
     build(project, "--select", *models, "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
     columns = "(identifier_set_id, identifiers, event_id, event_at, loaded_at)"
     with connect(project) as warehouse:
-        warehouse.execute(
-            f"insert into {SCHEMA} {columns}" + combinations(0, people, "2026-11-01", kiosk, people)
-        )
+        warehouse.execute(f"insert into {SCHEMA} {columns}" + combinations(0, people, "2026-11-01", kiosk, people))
         if target == "postgres":
             warehouse.execute(f"analyze {SCHEMA}")
         made = warehouse.query(f"select count(*) from {SCHEMA}")[0][0]
@@ -128,13 +127,12 @@ def run(target: str, links: int, folder: Path, with_splink: bool, keep: bool) ->
     full_rounds = rounds(project)
     with connect(project) as warehouse:
         identifiers = warehouse.query("select count(*) from identity.identity_graph")[0][0]
-        refused = warehouse.query(
-            "select count(*) from identity.identity_graph_decisions where decision = 'refused'"
-        )[0][0]
+        refused = warehouse.query("select count(*) from identity.identity_graph_decisions where decision = 'refused'")[
+            0
+        ][0]
         # 1% new: people who were not there, half of their shared devices those of people who were.
         warehouse.execute(
-            f"insert into {SCHEMA} {columns}"
-            + combinations(people, people + people // 100, "2026-11-02", 0, people)
+            f"insert into {SCHEMA} {columns}" + combinations(people, people + people // 100, "2026-11-02", 0, people)
         )
         new = warehouse.query(f"select count(*) from {SCHEMA}")[0][0] - made
     incremental = resolve(project)

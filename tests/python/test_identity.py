@@ -1,155 +1,134 @@
-"""Identity: the graph is exactly the connected components, whatever the split into loads."""
+"""From events to people: which identifiers an event carries, and what they make of whom, by the rules in seeds/."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
-from support import START, land_messages, message, rows_of
+import pytest
+from conftest import ROOT
+from support import START, land_messages, message
 
 from cdi.dbt import run_dbt
+from cdi.project import Project
 from cdi.warehouse import connect
 
-IDENTITY = ["run", "--select", "+identity_graph"]
+BUILD = ["build", "--select", "+identity_graph", "identity_refused_links", "identity_merges",
+         "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]  # fmt: skip
+PHONE = {
+    "device": {"type": "android", "id": "AN-1", "advertisingId": "Ad-1", "adTrackingEnabled": True, "token": "tok"}
+}
 
 
-class UnionFind:
-    """The plainest way to say what the graph must be: one event after the other, in order of arrival."""
-
-    def __init__(self) -> None:
-        self.parent: dict[str, str] = {}
-
-    def find(self, item: str) -> str:
-        self.parent.setdefault(item, item)
-        while self.parent[item] != item:
-            item = self.parent[item]
-        return item
-
-    def join(self, items: list[str]) -> None:
-        roots = [self.find(item) for item in items]
-        for root in roots[1:]:
-            self.parent[self.find(root)] = self.find(roots[0])
+def external(*ids: tuple[str, str], collection: str = "users") -> dict:
+    return {"externalIds": [{"type": type_, "id": value, "collection": collection} for type_, value in ids]}
 
 
-def components(events: list[dict]) -> set[frozenset[str]]:
-    """The sets of identifiers that a sequential union-find makes of messages."""
-    graph = UnionFind()
-    for event in events:
-        found = [
-            f"user_id:{event['userId']}" if event.get("userId") else None,
-            f"email:{event['traits']['email']}" if event.get("traits", {}).get("email") else None,
-            f"anonymous_id:{event['anonymousId']}" if event.get("anonymousId") else None,
-        ]
-        graph.join([item for item in found if item])
-    groups: dict[str, set[str]] = defaultdict(set)
-    for item in graph.parent:
-        groups[graph.find(item)].add(item)
-    return {frozenset(group) for group in groups.values()}
+# An event's fields, and the identifiers that it must give, strongest first.
+CARRIED = [
+    ({"userId": " u1 ", "anonymousId": "a1", "traits": {"email": "  Jane@Example.COM "}},
+     ["user_id:u1", "email:jane@example.com", "anonymous_id:a1"]),
+    ({"anonymousId": "a2", "context": {"traits": {"email": "context@example.com", "phone": "0049 (30) 123-45"}}},
+     ["email:context@example.com", "anonymous_id:a2", "phone:+493012345"]),
+    ({"anonymousId": "a3", "properties": {"email": "property@example.com", "loyalty_id": "L1"}},
+     ["email:property@example.com", "anonymous_id:a3", "loyalty_id:L1"]),
+    ({"anonymousId": "a4", "context": PHONE},
+     ["android.id:AN-1", "android.idfa:ad-1", "android.push_token:tok", "anonymous_id:a4"]),
+    # Whoever switched tracking off is not identified by what their phone reports all the same.
+    ({"anonymousId": "a5", "context": {"device": {**PHONE["device"], "id": "x", "token": None, "advertisingId": "Ad-2",
+                                                  "adTrackingEnabled": False}}},
+     ["android.id:x", "anonymous_id:a5"]),
+    ({"anonymousId": "a6", "context": {"device": {"type": "ios", "id": "IOS-1"}}}, ["anonymous_id:a6", "ios.id:ios-1"]),
+    ({"anonymousId": "a7", "context": {"integrations": {"Google Analytics": {"clientId": "1.2"}}}},
+     ["anonymous_id:a7", "ga_client_id:1.2"]),
+    ({"anonymousId": "a8", "context": external(("email", "External@example.com"), ("membership_no", "77"))},
+     ["email:external@example.com", "anonymous_id:a8", "membership_no:77"]),
+    # Accounts are no people, types that no rule knows are none, and blocked values name nobody.
+    ({"anonymousId": "a9", "context": external(("email", "account@example.com"), collection="accounts")},
+     ["anonymous_id:a9"]),
+    ({"anonymousId": "a10", "context": external(("shoe_size", "42"))}, ["anonymous_id:a10"]),
+    ({"anonymousId": "a11", "traits": {"membership_no": "78"}}, ["anonymous_id:a11", "membership_no:78"]),
+    ({"anonymousId": "a12", "traits": {"membership_no": "test-1"}}, ["anonymous_id:a12"]),
+    *(({"userId": junk, "anonymousId": f"b{number}"}, [f"anonymous_id:b{number}"])
+      for number, junk in enumerate(["null", "0000-0000", "-1", "Anonymous", "undefined", "  ", "0", "NULL"])),
+    ({"anonymousId": "a13", "groupId": "acme", "type": "group"}, ["anonymous_id:a13"]),
+    ({"userId": "x" * 600, "anonymousId": "a14"}, ["anonymous_id:a14"]),
+    ({"userId": "a:b'c\x1fd", "anonymousId": "a15"}, ["user_id:a:b'c d", "anonymous_id:a15"]),
+    ({"userId": "u2", "previousId": "a16", "type": "alias"}, ["user_id:u2", "anonymous_id:a16"]),
+    ({"userId": "00", "properties": {"total": 3}}, None),
+]  # fmt: skip
 
 
-def resolved(warehouse) -> set[frozenset[str]]:
-    groups: dict[str, set[str]] = defaultdict(set)
-    for identifier, profile_id in warehouse.query("select identifier, profile_id from identity.identity_graph"):
-        groups[profile_id].add(identifier)
-    return {frozenset(group) for group in groups.values()}
+@pytest.fixture
+def custom_project(project_factory, tmp_path: Path) -> Project:
+    """The project with one more type of identifier: three lines in seeds/, no code."""
+    copy = tmp_path / "project"
+    ignored = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    for seed, line in {
+        "identifier_types": "membership_no,99,1,ever,exact",
+        "identifier_sources": "membership_no,traits.membership_no,",
+        "blocked_identifiers": "membership_no,pattern,^test-",
+    }.items():
+        with (copy / "seeds" / f"{seed}.csv").open("a") as file:
+            file.write(line + "\n")
+    return replace(project_factory(), root=copy)
 
 
-def random_events(seed: int, people: int, events: int) -> list[dict]:
-    """Messages that link random users, e-mails and devices; sparse enough for many components and long chains."""
-    dice = random.Random(seed)
-    made = []
-    for _ in range(events):
-        fields: dict = {}
-        if dice.random() < 0.5:
-            fields["userId"] = f"u{dice.randrange(people)}"
-        if dice.random() < 0.4:
-            fields["traits"] = {"email": f"e{dice.randrange(people)}@example.com"}
-        if dice.random() < 0.8 or not fields:
-            fields["anonymousId"] = f"d{dice.randrange(2 * people)}"
-        made.append(message("identify", START, **fields))
-    return made
-
-
-@given(seed=st.integers(0, 2**32), loads=st.integers(1, 4))
-@settings(max_examples=2, phases=[Phase.generate])
-def test_any_split_into_loads_gives_the_components_and_ids_of_one_load(project_factory, seed, loads):
-    events = random_events(seed, people=400, events=600)
-    dice = random.Random(seed)
-    cuts = sorted(dice.randrange(len(events)) for _ in range(loads - 1))
-    parts = [events[start:end] for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)]
-
-    project = project_factory()
-    assert run_dbt(project, IDENTITY).success
-    for number, part in enumerate(parts, start=1):
-        with connect(project) as warehouse:
-            land_messages(warehouse, part, load=number)
-        assert run_dbt(project, IDENTITY).success
-    with connect(project) as warehouse:
-        assert resolved(warehouse) == components(events)
-        step_by_step = rows_of(warehouse, "identity.identity_graph")
-    assert run_dbt(project, [*IDENTITY, "--full-refresh"]).success
-    with connect(project) as warehouse:
-        assert rows_of(warehouse, "identity.identity_graph") == step_by_step
-
-
-def test_no_depth_at_which_it_stops(project_factory):
-    """A path of 2,000 identifiers, met in an order that makes the ends arrive last, and a star of 5,000 leaves."""
-    path = [message("identify", userId=f"path{i // 2}", anonymousId=f"device{(i + 1) // 2}") for i in range(2_000)]
-    random.Random(1).shuffle(path)
-    star = [message("identify", userId="hub", anonymousId=f"leaf{i}") for i in range(5_000)]
-    project = project_factory()
-    assert run_dbt(project, IDENTITY).success
-    with connect(project) as warehouse:
-        land_messages(warehouse, path + star, load=1)
-    assert run_dbt(project, IDENTITY).success
-    with connect(project) as warehouse:
-        assert resolved(warehouse) == components(path + star)
-        assert len(resolved(warehouse)) == 2
-
-
-def test_a_profile_keeps_the_id_of_its_first_identifier_when_profiles_merge(project_factory):
-    project = project_factory()
-    assert run_dbt(project, IDENTITY).success
-
-    def profile_of(identifier: str) -> str:
-        with connect(project) as warehouse:
-            return warehouse.query(
-                "select profile_id from identity.identity_graph where identifier = $identifier",
-                {"identifier": identifier},
-            )[0][0]
-
-    def arrive(load: int, **fields) -> None:
-        with connect(project) as warehouse:
-            land_messages(warehouse, [message("identify", **fields)], load)
-        assert run_dbt(project, IDENTITY).success
-
-    arrive(1, anonymousId="first")
-    arrive(2, anonymousId="second")
-    first, second = profile_of("anonymous_id:first"), profile_of("anonymous_id:second")
-    assert first != second
-    arrive(3, userId="jane", anonymousId="second")
-    assert profile_of("user_id:jane") == second
-    arrive(4, userId="jane", anonymousId="first")
-    assert {profile_of(f"anonymous_id:{name}") for name in ("first", "second")} == {first}
-    assert profile_of("user_id:jane") == first
-
-
-def test_blocked_values_join_nobody(project):
-    junk = ["null", "0000-0000", "-1", "Anonymous", "undefined", "  ", "0"]
-    assert run_dbt(project, IDENTITY).success
-    with connect(project) as warehouse:
-        land_messages(
-            warehouse,
-            [
-                message("identify", userId=value, anonymousId=f"{name}-{number}")
-                for number, value in enumerate(junk)
-                for name in ("one", "two")
-            ],
-            load=1,
+def test_events_make_people_by_the_rules_in_seeds(custom_project: Project):
+    assert run_dbt(custom_project, BUILD).success
+    carried = [
+        message(fields.get("type", "identify"), messageId=f"c{number}",
+                **{name: value for name, value in fields.items() if name != "type"})
+        for number, (fields, _) in enumerate(CARRIED)
+    ]  # fmt: skip
+    # Segment's own worked example: one mailbox, two user ids.
+    worked = [
+        message("identify", START + timedelta(minutes=1), userId="abc123", traits={"email": "jane@example1.com"}),
+        message("identify", START + timedelta(minutes=2), userId="abc456", traits={"email": "jane@example1.com"}),
+    ]
+    # An alias, and a group call that two people of one company make.
+    joined = [
+        message("track", START, anonymousId="before", event="Product Viewed"),
+        message("alias", START + timedelta(minutes=1), userId="after", previousId="before"),
+        message("group", START, userId="colleague1", groupId="acme"),
+        message("group", START, userId="colleague2", groupId="acme"),
+    ]
+    with connect(custom_project) as warehouse:
+        land_messages(warehouse, [*carried, *worked, *joined], load=1)
+    assert run_dbt(custom_project, BUILD).success
+    with connect(custom_project) as warehouse:
+        found = dict(warehouse.query("select event_id, identifiers from events.events"))
+        for number, (fields, identifiers) in enumerate(CARRIED):
+            text = found[f"c{number}"]
+            assert (text.split("\x1f") if text else None) == identifiers, fields
+        profiles = dict(warehouse.query("select identifier, profile_id from identity.identity_graph"))
+        refused = warehouse.query(
+            "select identifier, hub, reason, event_at from identity.identity_refused_links where hub = 'user_id:abc456'"
         )
-    assert run_dbt(project, IDENTITY).success
-    with connect(project) as warehouse:
-        assert len(resolved(warehouse)) == 2 * len(junk)
-        assert all(len(profile) == 1 for profile in resolved(warehouse))
+        merged = warehouse.query("select identifier, hub, profile_id, older_profile_id from identity.identity_merges")
+
+    assert profiles["user_id:abc123"] == profiles["email:jane@example1.com"] != profiles["user_id:abc456"]
+    assert refused == [
+        ("email:jane@example1.com", "user_id:abc456", "together 2 of user_id, the limit is 1",
+         START + timedelta(minutes=2)),
+    ]  # fmt: skip
+    assert profiles["anonymous_id:before"] == profiles["user_id:after"]
+    assert profiles["user_id:colleague1"] != profiles["user_id:colleague2"]
+    # Each appearance was the first: nothing that was two people before became one.
+    assert merged == []
+
+
+def test_a_type_that_no_rule_knows_is_named(project_factory, tmp_path: Path):
+    """A path that is no column of events stops the build with the seed's name and the path."""
+    project = project_factory()
+    copy = tmp_path / "project"
+    ignored = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    with (copy / "seeds" / "identifier_sources.csv").open("a") as file:
+        file.write("email,nonsense.email,\n")
+    result = run_dbt(replace(project, root=copy), BUILD)
+    failed = [node.message for node in result.nodes if node.failed]
+    assert any("identifier_sources.csv" in text and "nonsense.email" in text for text in failed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -153,7 +153,11 @@ def set_limits(warehouse: Warehouse, limits: Mapping[str, tuple[int | None, str]
 def found(warehouse: Warehouse) -> tuple[set, set, set]:
     """The graph, the refused links and the merging links of the warehouse, as the oracle gives them."""
     return (
-        set(warehouse.query("select identifier, profile_id, coalesce(first_profile_id, profile_id) from identity.identity_graph")),
+        set(
+            warehouse.query(
+                "select identifier, profile_id, coalesce(first_profile_id, profile_id) from identity.identity_graph"
+            )
+        ),
         set(warehouse.query("select identifier, hub from identity.identity_refused_links")),
         set(warehouse.query("select identifier, hub, event_id from identity.identity_merges")),
     )
@@ -240,3 +244,42 @@ def test_equal_to_taking_link_after_link_for_any_split_into_loads(graph_factory,
         assert_same(found(warehouse), wanted)
         assert rows_of(warehouse, "identity.identity_graph") == graph
         assert rows_of(warehouse, "identity.identity_graph_decisions") == decisions
+
+
+def adversarial_combinations(dice: random.Random) -> list[Combination]:
+    """What breaks naive ways: a long path, one that arrives end by end, a large star, hubs that share their leaves."""
+    path = list(range(10_000))
+    dice.shuffle(path)
+    pairs = [(f"phone:p{number:05d}", f"phone:p{number + 1:05d}") for number in path]
+    pairs += [(f"phone:q{number:05d}", f"phone:q{number + 1:05d}") for number in range(3_000)]
+    pairs += [("user_id:star", f"anonymous_id:leaf{number}") for number in range(100_000)]
+    pairs += [(f"user_id:hub{hub}", f"anonymous_id:shared{leaf}") for leaf in range(2_000) for hub in (1, 2)]
+    # A kiosk that 3,000 people use, each on a device of their own as well, and a mailbox between every two of them.
+    pairs += [(f"user_id:visitor{number}", "anonymous_id:kiosk") for number in range(3_000)]
+    pairs += [(f"user_id:visitor{number}", f"anonymous_id:own{number}") for number in range(3_000)]
+    pairs += [(f"user_id:visitor{number}", f"email:both{number // 2}") for number in range(3_000)]
+    return [
+        Combination(pair, START, START + timedelta(seconds=number), f"e{number}") for number, pair in enumerate(pairs)
+    ]
+
+
+def test_no_depth_no_size_and_what_is_erased_has_never_been(graph_factory):
+    dice = random.Random(5)
+    limits = {"user_id": (1, "ever"), "email": (2, "ever"), "anonymous_id": (None, "ever"), "phone": (None, "ever")}
+    combinations = adversarial_combinations(dice)
+    project = graph_factory()
+    with connect(project) as warehouse:
+        set_limits(warehouse, limits)
+        put(warehouse, combinations)
+    assert run_dbt(project, GRAPH).success
+    result = oracle(combinations, limits)
+    with connect(project) as warehouse:
+        assert_same(found(warehouse), expected(result))
+        sizes = dict(warehouse.query("select profile_id, count(*) from identity.identity_graph group by 1"))
+        assert sizes[md5(result.find("phone:p00000"))] == 10_001
+        assert sizes[md5("user_id:star")] == 100_001
+        warehouse.execute("delete from identity.identifier_sets where identifiers like '%visitor1%'")
+    left = [event for event in combinations if not any("visitor1" in item for item in event.identifiers)]
+    assert run_dbt(project, [*GRAPH, "--full-refresh"]).success
+    with connect(project) as warehouse:
+        assert_same(found(warehouse), expected(oracle(left, limits)))
