@@ -65,7 +65,7 @@ def match(project: Project, dry_run: bool = False, tables: IdentityTables | None
         )
     tables = tables or IdentityTables.of(load_manifest(project))
     with connect(project) as warehouse, warehouse.lock("cdi identity match"), duckdb.connect() as engine:
-        tables.require(warehouse, "profiles", "identity_graph", "identity_proposals")
+        tables.require(warehouse, "profiles", "identity_graph", "identity_refused_links", "identity_proposals")
         engine.execute("set memory_limit = $limit", {"limit": _memory_limit(project)})
         count = records.read_records(warehouse, engine, tables)
         log.info("profiles to match", extra={"profiles": count})

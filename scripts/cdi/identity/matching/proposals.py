@@ -76,6 +76,8 @@ pairs as (
         gamma_first_name <> 0
         -- Where the surnames differ as well, the two addresses are right: Schmid and Schmidt.
         and (gamma_email <= 0 or email_l = email_r or coalesce(last_name_l = last_name_r, true))
+        and (profile_id_l, profile_id_r) not in (select (profile_id, hub_profile_id) from refused_pairs)
+        and (profile_id_r, profile_id_l) not in (select (profile_id, hub_profile_id) from refused_pairs)
     qualify row_number() over (
         partition by profile_a, profile_b order by round(match_weight, 3) desc, email_a, email_b
     ) = 1

@@ -96,7 +96,7 @@ order by unique_id
 
 
 def read_records(warehouse: Warehouse, engine: duckdb.DuckDBPyConnection, tables: IdentityTables) -> int:
-    """Fill `records`, `identifiers` and `known_pairs` of the engine; returns how many profiles can be compared."""
+    """Fill the tables of the engine that are compared and judged by; returns how many profiles can be compared."""
     present = set(warehouse.column_names(*tables.relation("profiles")))
     profiles, graph = tables["profiles"], tables["identity_graph"]
     columns = ", ".join(f"cast({quote(name) if name in present else 'null'} as text) as {quote(name)}" for name in TOLD)
@@ -124,6 +124,9 @@ def read_records(warehouse: Warehouse, engine: duckdb.DuckDBPyConnection, tables
         left join {graph} as other on proposals.identifier_b = other.identifier
     """
     _load(engine, "known_pairs", ("proposal_id", "profile_a", "profile_b"), warehouse.fetch(known_pairs))
+    # Limits refused the link of these: a proposal would only be refused again.
+    refused_pairs = f"select distinct profile_id, hub_profile_id from {tables['identity_refused_links']}"
+    _load(engine, "refused_pairs", ("profile_id", "hub_profile_id"), warehouse.fetch(refused_pairs))
     engine.execute(RECORDS)
     return scalar(engine, "select count(distinct profile_id) from records")
 
