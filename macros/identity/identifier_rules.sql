@@ -34,7 +34,7 @@
     {%- for row in found if row[0] == 'source' -%}
         {%- do by_type[row[1]].sources.append({'path': row[3], 'conditions': cdi.source_conditions(row[4])}) -%}
     {%- endfor -%}
-    {%- for row in found if row[0] == 'blocked' -%}
+    {%- for row in found if row[0] == 'blocked' and row[5] in ['exact', 'pattern'] -%}
         {%- for type in rules.types if row[1] is none or row[1] == type.type -%}
             {%- do type['exact' if row[5] == 'exact' else 'patterns'].append(row[6]) -%}
         {%- endfor -%}

@@ -1,5 +1,5 @@
 {#
-  Before anything is built: every raw table that `cdi land` fills and that is not there yet is created, empty, so that
+  Before anything is built: every raw table that a command fills and that is not there yet is created, empty, so that
   every model builds before the first event. A raw table that lacks a column its source declares stops the run with
   one error that names them all.
 #}
@@ -8,26 +8,29 @@
     {% set missing = [] %}
     {#- The statements are handed to dbt as the hook's text: what a hook runs itself, dbt does not commit. -#}
     {% set statements = [] %}
-    {% for schema in cdi.landed_sources() | map(attribute='schema') | unique %}
+    {% for schema in cdi.written_sources() | map(attribute='schema') | unique %}
         {% do statements.append('create schema if not exists ' ~ schema) %}
     {% endfor %}
     {% set existing = cdi.raw_columns() %}
-    {% for source_table in cdi.landed_sources() %}
+    {% set types = {'json': cdi.type_json(), 'numeric': dbt.type_numeric(), 'timestamp': dbt.type_timestamp()} %}
+    {% for source_table in cdi.written_sources() %}
         {% set relation = api.Relation.create(
             database=target.database, schema=source_table.schema, identifier=source_table.identifier
         ) %}
         {% set columns = {} %}
         {% for column in source_table.columns.values() %}
             {% do columns.update({
-                column.name: cdi.type_json() if column.data_type == 'json' else dbt.type_string()
+                column.name: types.get(column.data_type, dbt.type_string())
             }) %}
         {% endfor %}
-        {% do columns.update({
-            'load_id': dbt.type_string(),
-            'loaded_at': dbt.type_timestamp(),
-            'source_file': dbt.type_string(),
-            'source_line': dbt.type_bigint(),
-        }) %}
+        {% if source_table.config.meta.get('landing') %}
+            {% do columns.update({
+                'load_id': dbt.type_string(),
+                'loaded_at': dbt.type_timestamp(),
+                'source_file': dbt.type_string(),
+                'source_line': dbt.type_bigint(),
+            }) %}
+        {% endif %}
         {% set present = existing.get(source_table.schema ~ '.' ~ source_table.identifier) %}
         {% if present is none %}
             {% set definitions = [] %}
@@ -51,19 +54,20 @@
     {{ return(statements | join(';\n')) }}
 {% endmacro %}
 
-{# The source tables that `cdi land` fills: those whose source says how to land it. #}
-{% macro landed_sources() %}
-    {% set landed = [] %}
-    {% for node in graph.sources.values() if node.config.get('meta', {}).get('landing') %}
-        {% do landed.append(node) %}
+{# The source tables that commands fill: those whose source says how to land it, or which command writes it. #}
+{% macro written_sources() %}
+    {% set written = [] %}
+    {% for node in graph.sources.values() %}
+        {% set meta = node.config.get('meta', {}) %}
+        {% if meta.get('landing') or meta.get('written_by') %}{% do written.append(node) %}{% endif %}
     {% endfor %}
-    {{ return(landed) }}
+    {{ return(written) }}
 {% endmacro %}
 
 {# {'schema.table': [column, ...]} of the raw tables that exist. #}
 {% macro raw_columns() %}
     {% set found = {} %}
-    {% for schema in cdi.landed_sources() | map(attribute='schema') | unique %}
+    {% for schema in cdi.written_sources() | map(attribute='schema') | unique %}
         {% set rows = run_query(
             "select lower(table_name), lower(column_name) from " ~ cdi.information_schema_columns(schema)
             ~ " where lower(table_schema) = '" ~ schema | lower ~ "'"

@@ -5,6 +5,12 @@
     'identifier_type': string, 'priority': int, 'limit_count': int, 'limit_window': string, 'normalisation': string,
     'path': string, 'conditions': string, 'match': string, 'value': string,
 } %}
+{%- set threshold = var('match_threshold') | string if var('match_threshold') is not none else '' %}
+{%- if threshold and not 0 <= threshold | float(-1) <= 1 %}
+    {{- exceptions.raise_compiler_error(
+        "vars: match_threshold is '" ~ threshold ~ "'; write a number from 0 to 1, or leave it empty"
+    ) }}
+{%- endif %}
 {%- set seeds = [
     ('type', ref('identifier_types'),
         ['identifier_type', 'priority', 'limit_count', 'limit_window', 'normalisation']),
@@ -31,7 +37,7 @@ rules as (
     select
         cast('match_threshold' as {{ string }}) as rule,
         {%- for column, data_type in columns.items() %}
-        cast({{ "nullif('" ~ var('match_threshold') ~ "', '')" if column == 'value' else 'null' }} as {{ data_type }})
+        cast({{ "nullif('" ~ threshold ~ "', '')" if column == 'value' else 'null' }} as {{ data_type }})
             as {{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
 

@@ -1,4 +1,4 @@
-"""The commands `cdi why` and `cdi identity report, show, plan`."""
+"""The commands `cdi why` and `cdi identity report, show, plan, match`."""
 
 from __future__ import annotations
 
@@ -99,6 +99,27 @@ def plan_command(
         print_json(asdict(answer))
     else:
         show_plan(Console(), answer)
+
+
+@identity.command("match")
+def match_command(
+    context: typer.Context,
+    top: Annotated[int, typer.Option(min=0, max=1000, help="Pairs to show, the likeliest first.")] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the pairs and write nothing.")] = False,
+    show_values: Annotated[bool, typer.Option("--show-values", help="Show e-mails and ids in full.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Propose pairs of profiles that are probably one person though no event links them. See docs/matching.md."""
+    from cdi.identity.matching.match import match
+    from cdi.identity.show import masked, show_matching
+
+    console = Console(stderr=True)
+    with console.status("Comparing profiles"):
+        answer = match(context.obj.project(), dry_run)
+    if as_json:
+        print_json(asdict(answer if show_values else masked(answer)))
+    else:
+        show_matching(Console(), answer if show_values else masked(answer), top)
 
 
 def print_json(value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -10,10 +11,11 @@ from rich.table import Table
 from rich.tree import Tree
 
 from cdi.identity.explain import LONGEST_CHAIN, Profile, Why
+from cdi.identity.matching.match import Matching
 from cdi.identity.picture import MOST_REFUSED, Branch, event_text, grow
 from cdi.identity.plan import Plan, Regrouping
 from cdi.identity.report import Report
-from cdi.identity.tables import Refusal
+from cdi.identity.tables import Refusal, evidence_text
 
 
 def show_why(console: Console, answer: Why) -> None:
@@ -33,6 +35,8 @@ def show_why(console: Console, answer: Why) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+            if step.link.evidence:
+                console.print(f"  │ {escape(step.link.evidence)}", highlight=False, soft_wrap=True)
             console.print(f"  {escape(step.end)}", style="bold", highlight=False, soft_wrap=True)
         return
     console.print(f"[bold]{first}[/] and [bold]{second}[/] are two people:", highlight=False)
@@ -195,6 +199,70 @@ def show_plan(console: Console, answer: Plan) -> None:
         console.print(escape(f"Kept: {', '.join(answer.kept)}. The next plan drops them."), highlight=False)
 
 
+BANDS = (0.99, 0.95, 0.9, 0.8, 0.5)
+"""Of probability, each down to the next."""
+
+
+def show_matching(console: Console, answer: Matching, top: int = 10) -> None:
+    """How many pairs there are per band of probability, the likeliest with their evidence, and how to take them in."""
+    console.print(
+        f"{answer.profiles:,} profiles have an e-mail or a name; {answer.matcher} compared them.", highlight=False
+    )
+    for note in answer.notes:
+        console.print(note, style="dim", highlight=False)
+    if not answer.proposals:
+        console.print("No pair looks like one person.")
+        return
+    bands = _table("probability", ">pairs", ">new")
+    for lower, upper in zip(BANDS, (2.0, *BANDS), strict=False):
+        inside = [item for item in answer.proposals if lower <= item.match_probability < upper]
+        bands.add_row(f"from {lower:.2f}", f"{len(inside):,}", f"{sum(item.is_new for item in inside):,}")
+    _section(console, "Pairs by probability", bands)
+    for item in answer.proposals[:top]:
+        console.print()
+        console.print(
+            f"[bold]{escape(item.identifier_a)}[/] — [bold]{escape(item.identifier_b)}[/]"
+            f"  probability {item.match_probability:.4f}  [dim]proposal {item.proposal_id}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(f"  {escape(evidence_text(item.evidence))}", highlight=False, soft_wrap=True)
+    console.print()
+    if answer.is_dry_run:
+        console.print(f"Dry run: nothing was written; {_many(answer.new, 'pair')} are new.", highlight=False)
+        return
+    console.print(
+        f"{_many(answer.new, 'new pair')} written to {answer.table}. From vars: match_threshold in dbt_project.yml on"
+        " they count as links, within the limits of identifiers; `cdi identity plan` shows what a threshold would do.",
+        highlight=False,
+    )
+
+
+def masked(answer: Matching) -> Matching:
+    """The same with identifiers that tell nobody who they are."""
+    return replace(
+        answer,
+        proposals=[
+            replace(
+                item,
+                identifier_a=mask_identifier(item.identifier_a),
+                identifier_b=mask_identifier(item.identifier_b),
+            )
+            for item in answer.proposals
+        ],
+    )
+
+
+def mask_identifier(identifier: str) -> str:
+    """An identifier for the eye: `email:a***@d***.com`, `user_id:usr***`."""
+    kind, _, value = identifier.partition(":")
+    name, at, domain = value.rpartition("@")
+    if not at:
+        return f"{kind}:{value[:3] if len(value) > 6 else ''}***"
+    host, _, top = domain.rpartition(".")
+    return f"{kind}:{name[:1]}***@{host[:1]}***.{top}"
+
+
 def _show_regrouping(console: Console, change: Regrouping, title: str, preposition: str) -> None:
     if not change.profiles:
         return
@@ -212,6 +280,8 @@ def _show_refusals(console: Console, refused: list[Refusal]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if item.evidence:
+            console.print(f"    {escape(item.evidence)}", highlight=False, soft_wrap=True)
         console.print(f"    {escape(item.reason or '')}", highlight=False, soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,8 +39,10 @@ class Link:
     event_id: str
     event_at: datetime | None
     event: str
-    """Type and name of the event, such as `track Order Completed`."""
+    """Type and name of the event, such as `track Order Completed`; of a proposal, the matcher and the probability."""
     source: str
+    evidence: str = ""
+    """Of a proposal: which fields of the two profiles agree how far."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Refusal:
     event_at: datetime | None
     event: str
     source: str
+    evidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,11 @@ class IdentityTables:
             node.name: (node.schema, node.alias)
             for node in manifest.nodes.values()
             if node.resource_type in ("model", "seed")
+        }
+        relations |= {
+            node.name: (node.schema, node.identifier)
+            for node in manifest.sources.values()
+            if node.source_name == "matcher"
         }
         return cls(relations, relations["identity_graph"][0])
 
@@ -102,7 +111,9 @@ class IdentityTables:
                 )
 
 
-READ = ("identity_graph", "identity_links", "identity_refused_links", "events", "identifier_rules")
+READ = (
+    "identity_graph", "identity_links", "identity_refused_links", "events", "identifier_rules", "identity_proposals",
+)  # fmt: skip
 """What commands that explain read."""
 
 
@@ -162,15 +173,16 @@ def links_of(warehouse: Warehouse, tables: IdentityTables, profiles: Iterable[st
         )
         select
             inside.identifier, inside.hub, inside.profile_id, coalesce(inside.event_id, ''), inside.event_at,
-            {_EVENT}, coalesce(events.source, '')
+            {_EVENT}
         from inside
         left join {tables["events"]} as events on inside.event_id = events.event_id
+        left join {tables["identity_proposals"]} as proposals on inside.event_id = 'proposal:' || proposals.proposal_id
         where inside.appearance = 1
         order by inside.loaded_at, inside.event_at, inside.event_id, inside.position
         """,
         {"profiles": list(profiles)},
     )
-    return [Link(*row) for row in rows]
+    return [Link(*row[:-1], evidence=evidence_text(row[-1])) for row in rows]
 
 
 def refusals(
@@ -183,15 +195,16 @@ def refusals(
         select
             ends.identifier, ends.hub, ends.profile_id, ends.hub_profile_id, ends.limit_type, ends.limit_count,
             ends.limit_window, ends.count_in_profile, ends.count_in_hub_profile, ends.reason,
-            coalesce(ends.event_id, ''), ends.event_at, {_EVENT}, coalesce(events.source, '')
+            coalesce(ends.event_id, ''), ends.event_at, {_EVENT}
         from ends
         left join {tables["events"]} as events on ends.event_id = events.event_id
+        left join {tables["identity_proposals"]} as proposals on ends.event_id = 'proposal:' || proposals.proposal_id
         order by ends.arrival
         limit {int(limit)}
         """,
         parameters,
     )
-    return [Refusal(*row) for row in rows]
+    return [Refusal(*row[:-1], evidence=evidence_text(row[-1])) for row in rows]
 
 
 def forest(links: Iterable[Link]) -> nx.Graph:
@@ -205,9 +218,26 @@ def forest(links: Iterable[Link]) -> nx.Graph:
     return nx.minimum_spanning_tree(graph, weight="rank")
 
 
-_EVENT = "coalesce(events.type, 'event') || coalesce(' ' || events.event, '')"
+_EVENT = """
+    case
+        when events.event_id is null and proposals.proposal_id is not null
+            then 'proposal, probability ' || cast(cast(proposals.match_probability as numeric(7, 4)) as text)
+        else coalesce(events.type, 'event') || coalesce(' ' || events.event, '')
+    end,
+    coalesce(events.source, proposals.matcher, ''),
+    case when events.event_id is null then proposals.evidence end
+"""
+"""What a link is from, its source, and what speaks for it: of an event, or of a proposal of the matcher."""
 
 _COLUMNS = "identifier, identifier_type, identifier_value, profile_id, arrival"
+
+
+def evidence_text(evidence: str | None) -> str:
+    """The evidence of a proposal in words: `email one letter replaced (+8.1), last name the same (+6.2)`."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {seen['level']} ({seen['weight']:+.1f})"
+        for name, seen in json.loads(evidence or "{}").items()
+    )
 
 
 def _comparable(value: str, normalisation: str | None) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from cdi.landing.check import Judge
 from cdi.landing.lines import UnreadableFileError
 from cdi.landing.read import read_records
 from cdi.landing.sources import RawTable, find_tables, table_of_file
-from cdi.landing.tables import add_columns, ensure_tables
+from cdi.landing.tables import add_columns, ensure_tables, next_load_time
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect, quote
 
@@ -163,11 +162,7 @@ def land_file(
         return FileLanding(path, table, already_landed=True)
     landed = rejected = 0
     with warehouse.transaction():
-        newest = warehouse.query("select max(loaded_at) from raw.loads")[0][0]
-        loaded_at = datetime.now(UTC).replace(tzinfo=None)
-        if newest is not None:
-            # The order of loads is the order of arrival: it must not depend on a clock that was set back.
-            loaded_at = max(loaded_at, newest + timedelta(microseconds=1))
+        loaded_at = next_load_time(warehouse)
         load = {"load_id": load_id, "loaded_at": loaded_at, "source_file": str(path)}
         columns: set[str] = set(table.columns)
         for batch in read_records(path, progress):

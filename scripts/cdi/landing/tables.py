@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from cdi.errors import UsageError
 from cdi.landing.check import METADATA
@@ -38,6 +39,16 @@ def ensure_tables(warehouse: Warehouse, tables: Iterable[RawTable]) -> None:
         _ensure_table(warehouse, "raw", "rejected", REJECTED)
         for table in tables:
             _ensure_table(warehouse, table.schema, table.identifier, {**table.columns, **METADATA})
+
+
+def next_load_time(warehouse: Warehouse) -> datetime:
+    """The `loaded_at` of the next load, UTC: later than that of every load in raw.loads.
+
+    The order of loads is the order of arrival: it must not depend on a clock that was set back.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    newest = warehouse.query("select max(loaded_at) from raw.loads")[0][0]
+    return max(now, newest + timedelta(microseconds=1)) if newest else now
 
 
 def add_columns(warehouse: Warehouse, table: RawTable, names: Iterable[str]) -> None:

@@ -1,0 +1,1 @@
+"""The probabilistic matcher: profiles that are probably one person though no event links them."""
