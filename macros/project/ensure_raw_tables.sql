@@ -1,5 +1,5 @@
 {#
-  Before anything is built: every raw table that `cdi land` fills and that is not there yet is created, empty, so that
+  Before anything is built: every raw table that `cdi land` or `cdi quarantine` fills and that is not there yet is created, empty, so that
   every model builds before the first event. A raw table that lacks a column its source declares stops the run with
   one error that names them all.
 #}
@@ -19,7 +19,9 @@
         {% set columns = {} %}
         {% for column in source_table.columns.values() %}
             {% do columns.update({
-                column.name: cdi.type_json() if column.data_type == 'json' else dbt.type_string()
+                column.name: {'json': cdi.type_json(), 'timestamp': dbt.type_timestamp()}.get(
+                    column.data_type, dbt.type_string()
+                )
             }) %}
         {% endfor %}
         {% do columns.update({
@@ -51,10 +53,11 @@
     {{ return(statements | join(';\n')) }}
 {% endmacro %}
 
-{# The source tables that `cdi land` fills: those whose source says how to land it. #}
+{# The source tables that `cdi land` or another command fills: those whose source says so. #}
 {% macro landed_sources() %}
     {% set landed = [] %}
-    {% for node in graph.sources.values() if node.config.get('meta', {}).get('landing') %}
+    {% for node in graph.sources.values() if node.config.get('meta', {}).get('landing')
+        or node.config.get('meta', {}).get('filled_by') %}
         {% do landed.append(node) %}
     {% endfor %}
     {{ return(landed) }}
