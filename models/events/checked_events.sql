@@ -39,6 +39,7 @@ counted as (
     {{ 'where' if newest == 'null' else 'and' }} (
         duplicated.event_id is null or arrivals.arrival = duplicated.first_arrival or arrivals.is_release
     )
+    {{ cdi.computed_once() }}
 
 ),
 
@@ -48,6 +49,7 @@ planned as (
         *,
         {{ cdi.plan_number(plans) }} as plan_number
     from counted
+    {{ cdi.computed_once() }}
 
 ),
 
@@ -66,6 +68,7 @@ checked as (
         *,
         {{ cdi.broken_rules(plans) }} as broken_rules
     from found
+    {{ cdi.computed_once() }}
 
 ),
 
@@ -79,6 +82,7 @@ judged as (
             else 'passed'
         end as verdict
     from checked
+    {{ cdi.computed_once() }}
 
 ),
 
@@ -113,6 +117,7 @@ mended as (
         broken_rules,
         verdict
     from judged
+    {{ cdi.computed_once() }}
 
 ),
 

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,7 +16,10 @@ import pytest
 import yaml
 from conftest import ROOT
 from jsonschema import Draft7Validator
-from support import message
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from support import message, rows_of
+from test_sameness import random_records, split
 
 from cdi.dbt import run_dbt
 from cdi.landing import land
@@ -254,3 +258,45 @@ def test_a_mended_event_is_let_in(flooded: Project):
         assert rows[0][1:] == (True, True)
         waits = "select count(*) from governance.quarantine where event_id = $event_id"
         assert warehouse.query(waits, {"event_id": example})[0][0] == 0
+
+
+TABLES = ["events.events", "governance.quarantine", "governance.violations", "events.order_completed",
+          "events.product_added", "identity.identity_graph"]  # fmt: skip
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=1, phases=[Phase.generate])
+def test_a_full_refresh_gives_what_loads_and_releases_gave(project_factory, tmp_path: Path, seed: int):
+    dice = random.Random(seed)
+    project = project_factory()
+    build = ["build", "--exclude-resource-type", "test", "--select", *(f"+{table.split('.')[1]}" for table in TABLES)]
+    records = random_records(seed, 90)
+    for number in range(40):
+        properties = {"cart_id": f"c{number % 5}"} if number % 2 else {"revenue": dice.choice(["9,90", 5])}
+        name = "Product Added" if number % 2 else "Order Completed"
+        record = message(
+            event=name, properties=properties, anonymousId=f"device-{number % 20}", userId=f"user-{number % 9}"
+        )
+        records.insert(dice.randrange(len(records)), ("segment", record))
+    for number, part in enumerate(split(records, dice, loads=3)):
+        for source in sorted({source for source, _ in part}):
+            file = tmp_path / f"{seed}-{number}-{source}.ndjson"
+            file.write_text("\n".join(json.dumps(record) for name, record in part if name == source))
+            land(project, source, [file])
+        assert run_dbt(project, build, {"as_of": AS_OF}).success
+        if number == 1:
+            # A copy of what waits arrives again, some are mended, some are released as they are.
+            land(project, "segment", [tmp_path / f"{seed}-0-segment.ndjson"])
+            first = release(project, Selection(event="Product Added"), patch_of(["properties.product_id=p1"]))
+            assert first.released == first.let_in > 0
+            assert release(project, Selection(all=True)).let_in == 0
+        elif number == 2:
+            setting = patch_of(["properties.order_id=mended", "properties.revenue=5", "user_id=user-3"])
+            assert release(project, Selection(event="Order Completed"), setting).let_in > 0
+            assert run_dbt(project, build, {"as_of": AS_OF}).success
+    with connect(project) as warehouse:
+        step_by_step = {table: rows_of(warehouse, table) for table in TABLES}
+    assert run_dbt(project, [*build, "--full-refresh"], {"as_of": AS_OF}).success
+    with connect(project) as warehouse:
+        for table in TABLES:
+            assert rows_of(warehouse, table) == step_by_step[table], table
