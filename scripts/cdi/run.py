@@ -40,8 +40,8 @@ class RunSummary:
     run_id: str
     landings: list[LandingResult] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    """events, profiles, identifiers, violations of the tracking plan, quarantined events and merges (profiles absorbed by
-    this run), as they are now."""
+    """events, profiles, identifiers, violations of the plan, quarantined (events) and merges (profiles absorbed by this
+    run), as they are now."""
     counts_before: dict[str, int] = field(default_factory=dict)
     audiences: list[AudienceSize] = field(default_factory=list)
     syncs: list[SyncResult] = field(default_factory=list)

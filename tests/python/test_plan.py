@@ -15,15 +15,16 @@ import psycopg
 import pytest
 import yaml
 from conftest import ROOT
-from jsonschema import Draft7Validator
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 from support import message, rows_of
 from test_sameness import random_records, split
 
 from cdi.dbt import run_dbt
 from cdi.landing import land
-from cdi.plan.files import read_plan
+from cdi.plan.files import as_yaml, plan_of, read_plan
+from cdi.plan.infer import infer
 from cdi.plan.json_schema import event_schema
 from cdi.plan.model import PlannedEvent, Property
 from cdi.project import Project, load_project
@@ -33,6 +34,7 @@ from cdi.warehouse import connect
 AS_OF = "2026-11-05 12:00:00"
 PLAN = read_plan(ROOT)
 EVENTS = 10_000
+SURVEYS = 150
 
 STRINGS = [
     "", " ", "null", "NaN", "0", "12,5", "'; drop table events; --", "<script>alert('x')</script>", "😀 ünïcode \u202e",
@@ -134,6 +136,17 @@ def broken_line(number: int, dice: random.Random) -> bytes:
     return (text or as_line(record)).encode()
 
 
+def survey(number: int) -> dict[str, Any]:
+    """An event that nobody planned, the same each time but for its values."""
+    properties = {
+        "score": number % 7, "choice": "abc"[number % 3], "email": f"p{number}@example.com",
+        "answeredAt": "2026-11-01T10:00:00Z", "answers": [{"question": "q1", "text": f"t{number}"}],
+    }  # fmt: skip
+    if number % 2:
+        properties["comment"] = f"comment {number}"
+    return message(event="Survey Answered", properties=properties, anonymousId=f"a{number}")
+
+
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def flooded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project that took ten thousand broken events, built and tested."""
@@ -155,9 +168,10 @@ def flooded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         project = load_project(ROOT, folder, request.param)
         dice = random.Random(1)
         lines = [broken_line(number, dice) for number in range(EVENTS)]
+        lines += [as_line(survey(number)).encode() for number in range(SURVEYS)]
         (folder / "messages.ndjson").write_bytes(b"\n".join(lines) + b"\n")
         landed = land(project, "segment", [folder / "messages.ndjson"])
-        assert landed.rows_landed + landed.rows_rejected == EVENTS
+        assert landed.rows_landed + landed.rows_rejected == EVENTS + SURVEYS
         assert landed.rows_rejected > EVENTS / 20
         result = run_dbt(project, ["build"], {"as_of": AS_OF})
         assert result.success, [node for node in result.nodes if node.failed]
@@ -231,6 +245,24 @@ def test_a_property_that_is_to_be_dropped_is_gone(flooded: Project):
         assert "currency" not in json.loads(properties)
     for (properties,) in kept:
         assert "currency" in json.loads(properties)
+
+
+def test_a_plan_is_drafted_from_what_landed(flooded: Project):
+    (drafted,) = infer(flooded, ["Survey Answered"])
+    assert (drafted.model, drafted.type, drafted.event) == ("survey_answered", "track", "Survey Answered")
+    found = {item.path: item for item in drafted.properties}
+    assert {path: item.data_type for path, item in found.items()} == {
+        "score": "numeric(18, 4)", "choice": "string", "email": "string", "answeredAt": "timestamp",
+        "answers": "json", "comment": "string", "answers[].question": None, "answers[].text": None,
+    }  # fmt: skip
+    assert {path for path, item in found.items() if not item.required} == {"comment"}
+    assert found["choice"].allowed_values == ("a", "b", "c")
+    assert found["answeredAt"].column == "answered_at"
+    assert [path for path, item in found.items() if item.pii] == ["email"]
+    assert found["answers[].text"].types == ("string",)
+    # What it says is a plan: it comes back from its own file.
+    assert plan_of({"x": as_yaml(drafted)})[0].properties == drafted.properties
+    assert "Product Viewed" not in {item.event for item in infer(flooded)}
 
 
 def test_a_mended_event_is_let_in(flooded: Project):
