@@ -1,5 +1,5 @@
 {#
-  A where clause that keeps the arrivals that `events` has not seen, given its newest loaded_at (see newest_load).
+  A where clause that keeps the arrivals that this model has not seen, given its newest loaded_at (see newest_load).
 
   `cdi land` stamps its loads in strict order, so what is newer than the newest event is new. Foreign loaders may commit
   an older row later: for them the clause looks back, and the ids decide.
@@ -11,6 +11,7 @@
         {{ prefix }}loaded_at > {{ newest }}
         or (
             {{ prefix }}source = 'segment_warehouse'
+            and not {{ prefix }}is_release
             and {{ prefix }}loaded_at > {{ dbt.dateadd('hour', -1 * var('segment_warehouse_look_back_hours'), newest) }}
         )
     )

@@ -5,9 +5,10 @@
     ref('events_from_stripe'),
     ref('events_from_salesforce'),
     ref('events_from_till'),
-    ref('events_from_online_retail')
+    ref('events_from_online_retail'),
+    ref('stg_quarantine__releases')
 ] -%}
--- One row per arrival of an event from any system: the same event may have arrived more than once.
+-- One row per arrival of an event from any system, or from quarantine: the same event may have arrived more than once.
 
 {% for system in systems %}
 select
@@ -29,7 +30,8 @@ select
     -- The order of arrival, as text: load, then line.
     {{ cdi.sortable_timestamp('loaded_at') }} || load_id
     || {{ dbt.right("'000000000000' || coalesce(cast(source_line as " ~ dbt.type_string() ~ "), '')", 12) }}
-        as arrival
+        as arrival,
+    {{ 'true' if system.identifier == 'stg_quarantine__releases' else 'false' }} as is_release
 from {{ system }}
 {% if not loop.last %}union all{% endif %}
 {% endfor %}

@@ -14,7 +14,9 @@ from rich.markup import escape
 
 from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
 from cdi.identity.cli import identity, why
+from cdi.plan.cli import plan
 from cdi.project import Project, load_project
+from cdi.quarantine_cli import quarantine
 
 app = typer.Typer(
     name="cdi",
@@ -203,6 +205,8 @@ def demo(
 
 app.command()(why)
 app.add_typer(identity)
+app.add_typer(plan)
+app.add_typer(quarantine)
 
 
 def log_as_json(path: Path) -> None:

@@ -40,7 +40,8 @@ class RunSummary:
     run_id: str
     landings: list[LandingResult] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    """events, profiles, identifiers and merges (profiles absorbed by this run), as they are now."""
+    """events, profiles, identifiers, violations of the plan, quarantined (events) and merges (profiles absorbed by this
+    run), as they are now."""
     counts_before: dict[str, int] = field(default_factory=dict)
     audiences: list[AudienceSize] = field(default_factory=list)
     syncs: list[SyncResult] = field(default_factory=list)
@@ -213,6 +214,10 @@ def _count(warehouse: Warehouse, result: DbtResult, summary: RunSummary) -> None
     models = _models(result)
     for name in ("events", "profiles"):
         summary.counts[name] = _rows(warehouse, models[name])
+    summary.counts["violations"] = int(
+        warehouse.query(f"select coalesce(sum(count_seen), 0) from {quote(*models['violations'][:2])}")[0][0]
+    )
+    summary.counts["quarantined"] = _rows(warehouse, models["quarantine"])
     graph = models["identity_graph"]
     summary.counts["identifiers"] = _rows(warehouse, graph)
     summary.counts["merges"] = int(

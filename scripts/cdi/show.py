@@ -46,11 +46,13 @@ def show_run(console: Console, summary: RunSummary) -> None:
     table.add_column(justify="right", style="dim")
     table.add_row("rows in", f"{summary.rows_landed:,}", "")
     table.add_row("rows rejected", f"{summary.rows_rejected:,}", "")
-    for name in ("events", "identifiers", "profiles"):
+    for name in ("events", "violations", "quarantined", "identifiers", "profiles"):
         table.add_row(name, f"{counts.get(name, 0):,}", _change(counts.get(name, 0), before.get(name)))
     table.add_row("profiles merged", f"{counts.get('merges', 0):,}", "")
     console.print()
     console.print(table)
+    if counts.get("violations"):
+        console.print("What breaks the tracking plan, and whose it is: governance.violations; cdi quarantine list.")
     audiences = Table(box=None, padding=(0, 2))
     audiences.add_column("audience", no_wrap=True)
     audiences.add_column("people", justify="right")

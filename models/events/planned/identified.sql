@@ -1,3 +1,4 @@
+{{ config(materialized='incremental') }}
 -- A source told us who somebody is: one row per identify call, its traits typed.
 
-{{ cdi.planned_event(type='identify') }}
+{{ cdi.planned_event() }}

@@ -1,3 +1,4 @@
+{{ config(materialized='incremental') }}
 -- Somebody asked for the newsletter: one row per time.
 
-{{ cdi.planned_event('Newsletter Subscribed') }}
+{{ cdi.planned_event() }}

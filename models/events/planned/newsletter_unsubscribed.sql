@@ -1,3 +1,4 @@
+{{ config(materialized='incremental') }}
 -- Somebody left the newsletter: one row per time.
 
-{{ cdi.planned_event('Newsletter Unsubscribed') }}
+{{ cdi.planned_event() }}

@@ -1,3 +1,4 @@
+{{ config(materialized='incremental') }}
 -- A product was put into a cart: one row per time.
 
-{{ cdi.planned_event('Product Added') }}
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody read an article: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody looked at their cart: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody finished a step of the checkout: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- A coupon was taken: one row per time.
+
+{{ cdi.planned_event() }}

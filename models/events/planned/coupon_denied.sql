@@ -1,0 +1,3 @@
+-- A coupon was refused: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody typed in a coupon: one row per time.
+
+{{ cdi.planned_event() }}

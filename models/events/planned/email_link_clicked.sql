@@ -1,0 +1,3 @@
+-- Somebody clicked on a link in a mail: one row per click.
+
+{{ cdi.planned_event() }}

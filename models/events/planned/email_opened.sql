@@ -1,0 +1,3 @@
+-- Somebody opened a mail: one row per time.
+
+{{ cdi.planned_event() }}

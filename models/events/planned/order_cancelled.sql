@@ -1,0 +1,3 @@
+-- An order was cancelled: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- An order was changed: one row per change.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody opened a page: one row per page call.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody said how they will pay: one row per time.
+
+{{ cdi.planned_event() }}

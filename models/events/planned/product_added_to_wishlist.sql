@@ -1,0 +1,3 @@
+-- A product was put on a wishlist: one row per time.
+
+{{ cdi.planned_event() }}

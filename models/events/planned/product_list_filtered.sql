@@ -1,0 +1,3 @@
+-- Somebody filtered or sorted a list: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- A product was taken out of a cart: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody looked at a product: one row per time.
+
+{{ cdi.planned_event() }}

@@ -1,0 +1,3 @@
+-- Somebody searched for products: one row per search.
+
+{{ cdi.planned_event() }}

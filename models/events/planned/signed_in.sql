@@ -1,0 +1,3 @@
+-- Somebody logged in: one row per time.
+
+{{ cdi.planned_event() }}

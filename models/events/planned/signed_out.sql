@@ -1,0 +1,3 @@
+-- Somebody logged out: one row per time.
+
+{{ cdi.planned_event() }}

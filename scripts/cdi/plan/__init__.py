@@ -1,0 +1,1 @@
+"""The tracking plan: models/events/planned/ read, written, imported, exported, drafted and compared."""
