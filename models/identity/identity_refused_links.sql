@@ -23,9 +23,12 @@ refused as (
 
 apart as (
 
-    select profile_id from refused
-    union
-    select hub_profile_id as profile_id from refused
+    select distinct profile_id
+    from (
+        select profile_id from refused
+        union all
+        select hub_profile_id as profile_id from refused
+    ) as both_sides
 
 ),
 
