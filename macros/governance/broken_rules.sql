@@ -228,7 +228,7 @@
 
 {# Whether some broken rule has a policy. #}
 {% macro breaks_with(policy, rules='broken_rules') -%}
-    {{ dbt.position(cdi.rule_separator() ~ " || '" ~ policy ~ "' || " ~ cdi.rule_field_separator(), rules) }} > 0
+    {{ dbt.position("'\x1e" ~ policy ~ "\x1f'", rules) }} > 0
 {%- endmacro %}
 
 {# The keys of the broken rules whose policy is to drop the property, with the rule separator between them. #}

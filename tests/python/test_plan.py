@@ -318,7 +318,9 @@ def test_a_full_refresh_gives_what_loads_and_releases_gave(project_factory, tmp_
         assert run_dbt(project, build, {"as_of": AS_OF}).success
         if number == 1:
             # A copy of what waits arrives again, some are mended, some are released as they are.
-            land(project, "segment", [tmp_path / f"{seed}-0-segment.ndjson"])
+            copies = (tmp_path / f"{seed}-0-segment.ndjson").read_text().splitlines()
+            (tmp_path / "copies.ndjson").write_text("\n".join(reversed(copies)))
+            land(project, "segment", [tmp_path / "copies.ndjson"])
             first = release(project, Selection(event="Product Added"), patch_of(["properties.product_id=p1"]))
             assert first.released == first.let_in > 0
             assert release(project, Selection(all=True)).let_in == 0
