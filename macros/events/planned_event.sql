@@ -1,10 +1,12 @@
 {#
   A planned event: the events of one name, their properties typed as the model's YAML says. Each of its columns with
   meta.property is read from that path of the properties (traits for identify calls) and cast to its data_type; a
-  value that is not of the type is null here, and stays as it came in `events`.
+  value that is not of the type is null here, and stays as it came in `events`. Group calls also have group_id.
 #}
 {% macro planned_event(event=none, type='track') -%}
     {%- set json_column = 'traits' if type in ['identify', 'group'] else 'properties' -%}
+    {%- set own = ['event_id', 'identifier'] + (['group_id'] if type == 'group' else [])
+        + ['channel', 'event_at', 'loaded_at'] -%}
     {%- set texts, objects, typed = {}, {}, [] -%}
     {%- for column in model.columns.values() -%}
         {%- set path = column.get('config', {}).get('meta', {}).get('property') or column.meta.get('property') -%}
@@ -24,11 +26,7 @@
     events as (
 
         select
-            event_id,
-            identifier,
-            channel,
-            event_at,
-            loaded_at
+            {{ own | join(',\n            ') }}
             {%- if texts or objects %},
             {{ cdi.json_columns(json_column, texts=texts, objects=objects) }}
             {%- endif %}
@@ -43,11 +41,7 @@
     )
 
     select
-        event_id,
-        identifier,
-        channel,
-        event_at,
-        loaded_at
+        {{ own | join(',\n        ') }}
         {%- for column in typed %},
         {{ column }}
         {%- endfor %}
