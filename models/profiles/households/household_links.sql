@@ -1,28 +1,41 @@
 {{ config(enabled=var('households')) }}
--- One row per profile and postal address or payment card that events of the profile carried, with how many profiles have
--- it in all. Built anew each run, since profiles merge.
+-- One row per profile and what may tie it to a household: its payment cards, and of the postal addresses in its events the
+-- one that most of them carry (others are presents and former homes). Built anew each run, since profiles merge.
 
 with
 
-links as (
+told as (
 
     select
         graph.profile_id,
         evidence.household_key,
+        {{ cdi.identifier_type('evidence.household_key') }} as household_key_type,
         min(evidence.first_arrival) as first_arrival,
         cast(sum(evidence.count_events) as {{ dbt.type_int() }}) as count_events,
         min(evidence.first_event_at) as first_seen_at,
         max(evidence.last_event_at) as last_seen_at
     from {{ ref('household_evidence') }} as evidence
     inner join {{ ref('identity_graph') }} as graph on evidence.identifier = graph.identifier
-    group by 1, 2
+    group by 1, 2, 3
+
+),
+
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by profile_id, household_key_type
+            order by count_events desc, last_seen_at desc, household_key
+        ) as place
+    from told
 
 )
 
 select
     profile_id,
     household_key,
-    {{ cdi.identifier_type('household_key') }} as household_key_type,
+    household_key_type,
     cast(count(*) over (partition by household_key) as {{ dbt.type_int() }}) as count_profiles,
     count_events,
     first_seen_at,
@@ -32,4 +45,5 @@ select
     household_key || {{ cdi.identifier_separator() }} || 'profile:' || profile_id as identifiers,
     first_arrival,
     {{ cdi.timestamp_from_sortable('substr(first_arrival, 1, 20)') }} as loaded_at
-from links
+from ranked
+where place = 1 or household_key_type = 'card'
