@@ -4,19 +4,6 @@
     incremental_strategy='append',
     on_schema_change='fail'
 ) }}
-{#- Where addresses are: nested as sources send them, or flat as a warehouse's loader leaves them. -#}
-{%- set places = [('traits', 'address'), ('properties', 'shipping_address')] -%}
-{%- set parts = {'street': ['street'], 'postal_code': ['postalCode', 'postal_code'], 'country': ['country']} -%}
-{%- set found = {'traits': {}, 'properties': {}} -%}
-{%- for column, place in places -%}
-    {%- for part, names in parts.items() -%}
-        {%- for name in names -%}
-            {%- for path in [place ~ '.' ~ name, place ~ '_' ~ name] -%}
-                {%- do found[column].update({'found_' ~ path | replace('.', '_in_') | lower: path}) -%}
-            {%- endfor -%}
-        {%- endfor -%}
-    {%- endfor -%}
-{%- endfor -%}
 -- One row per identifier, postal address or payment card, and run: the events of that run that carried both.
 
 with
@@ -28,8 +15,26 @@ events as (
         identifier,
         event_at,
         loaded_at,
-        {{ cdi.json_columns('traits', texts=found.traits) }},
-        {{ cdi.json_columns('properties', texts=dict(found.properties, card_fingerprint='card_fingerprint')) }}
+        -- Nested as sources send addresses, or flat as a warehouse's loader leaves them.
+        {{ cdi.json_columns('traits', texts={
+            'home_street': 'address.street',
+            'home_postal_code': 'address.postalCode',
+            'home_postcode': 'address.postal_code',
+            'home_country': 'address.country',
+            'flat_home_street': 'address_street',
+            'flat_home_postal_code': 'address_postal_code',
+            'flat_home_country': 'address_country'
+        }) }},
+        {{ cdi.json_columns('properties', texts={
+            'shipping_street': 'shipping_address.street',
+            'shipping_postal_code': 'shipping_address.postalCode',
+            'shipping_postcode': 'shipping_address.postal_code',
+            'shipping_country': 'shipping_address.country',
+            'flat_shipping_street': 'shipping_address_street',
+            'flat_shipping_postal_code': 'shipping_address_postal_code',
+            'flat_shipping_country': 'shipping_address_country',
+            'card_fingerprint': 'card_fingerprint'
+        }) }}
     from {{ ref('events') }}
     where
         identifier is not null
@@ -45,17 +50,12 @@ addresses as (
         identifier,
         event_at,
         loaded_at,
-        {%- for part, names in parts.items() %}
+        lower(coalesce(home_street, flat_home_street, shipping_street, flat_shipping_street)) as street,
         lower(coalesce(
-            {%- for column, place in places %}
-            {%- set outer = loop %}
-            {%- for name in names %}
-            {{ 'found_' ~ place ~ '_in_' ~ name | lower }}, {{ 'found_' ~ place ~ '_' ~ name | lower }}
-            {{- ',' if not (outer.last and loop.last) }}
-            {%- endfor %}
-            {%- endfor %}
-        )) as {{ part }}{{ ',' if not loop.last }}
-        {%- endfor %}
+            home_postal_code, home_postcode, flat_home_postal_code,
+            shipping_postal_code, shipping_postcode, flat_shipping_postal_code
+        )) as postal_code,
+        lower(coalesce(home_country, flat_home_country, shipping_country, flat_shipping_country)) as country
     from events
 
 ),
@@ -84,7 +84,7 @@ evidence as (
         'address:' || street || ', ' || postal_code || ' ' || country as household_key
     from comparable
     -- A street without a number is no home.
-    where postal_code <> '' and length(street) <= 200 and {{ cdi.regexp_like('street', '[0-9]') }}
+    where postal_code <> '' and {{ cdi.regexp_like('street', '[0-9]') }}
     union all
     select
         event_id,
@@ -93,7 +93,7 @@ evidence as (
         loaded_at,
         'card:' || card_fingerprint as household_key
     from events
-    where length(card_fingerprint) between 1 and 200
+    where card_fingerprint <> ''
 
 )
 
@@ -110,4 +110,6 @@ select
     max(event_at) as last_event_at,
     max(loaded_at) as loaded_at
 from evidence
+-- What is longer, or holds what separates identifiers, is no address.
+where length(household_key) <= 300 and household_key not like '%' || {{ cdi.identifier_separator() }} || '%'
 group by 1, 2

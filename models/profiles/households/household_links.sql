@@ -1,6 +1,6 @@
 {{ config(enabled=var('households')) }}
--- One row per profile and what may tie it to a household: its payment cards, and of the postal addresses in its events the
--- one that most of them carry (others are presents and former homes). Built anew each run, since profiles merge.
+-- One row per profile and what may tie it to a household: its payment cards, and of the postal addresses in its events
+-- the one that most of them carry (others are presents and former homes). Built anew each run, since profiles merge.
 
 with
 
@@ -26,7 +26,7 @@ ranked as (
         *,
         row_number() over (
             partition by profile_id, household_key_type
-            order by count_events desc, last_seen_at desc, household_key
+            order by count_events desc, last_seen_at desc, household_key asc
         ) as place
     from told
 
@@ -40,8 +40,8 @@ select
     count_events,
     first_seen_at,
     last_seen_at,
-    -- What the graph takes. The address or card comes first: unlike a profile's id it never changes, so neither does the
-    -- id of the household that it is the first of.
+    -- What the graph takes. The address or card comes first: unlike a profile's id it never changes, so neither does
+    -- the id of the household that it is the first of.
     household_key || {{ cdi.identifier_separator() }} || 'profile:' || profile_id as identifiers,
     first_arrival,
     {{ cdi.timestamp_from_sortable('substr(first_arrival, 1, 20)') }} as loaded_at
