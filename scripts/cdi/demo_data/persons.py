@@ -114,7 +114,7 @@ class Person:
     write_street: Callable[[str], str]
     """How they spell their street."""
     cards: tuple[str, ...]
-    """The cards they pay with, their own first."""
+    """The cards they pay with, their own first; the last is the one they pay with most."""
     purse: Random = field(repr=False)
     """What they choose at the till: apart from `rng`, as homes and cards are."""
     has_answered: bool = False
@@ -224,7 +224,7 @@ def make_person(world: World, index: int) -> Person:
     else:
         home = find_home(seed, purse, index, city)
     cards = [make_card(purse)]
-    if lives_together and purse.random() < 0.5:
+    if lives_together and purse.random() < 0.7:
         cards.append(household.card)
     if account and purse.random() < 0.5:
         cards.append(account.card)
