@@ -1,12 +1,15 @@
 {#
   A planned event: the events that the model's meta.plan is about, their properties typed as its YAML says. Each of its
   columns with meta.property is read from that path of the properties (traits for identify calls) and cast to its
-  data_type; a value that is not of the type is null here, and stays as it came in `events`.
+  data_type; a value that is not of the type is null here, and stays as it came in `events`. Group calls
+  also have group_id.
 #}
 {% macro planned_event() -%}
     {%- set plan = model.config.get('meta', {}).get('plan') or {} -%}
     {%- set type = plan.get('type', 'track') -%}
     {%- set json_column = 'traits' if type in ['identify', 'group'] else 'properties' -%}
+    {%- set own = ['event_id', 'identifier'] + (['group_id'] if type == 'group' else [])
+        + ['channel', 'event_at', 'loaded_at'] -%}
     {%- set texts, objects, typed = {}, {}, [] -%}
     {%- for column in model.columns.values() -%}
         {%- set path = cdi.column_meta(column).get('property') -%}
@@ -26,11 +29,7 @@
     events as (
 
         select
-            event_id,
-            identifier,
-            channel,
-            event_at,
-            loaded_at
+            {{ own | join(',\n            ') }}
             {%- if texts or objects %},
             {{ cdi.json_columns(json_column, texts=texts, objects=objects) }}
             {%- endif %}
@@ -51,11 +50,7 @@
     )
 
     select
-        event_id,
-        identifier,
-        channel,
-        event_at,
-        loaded_at
+        {{ own | join(',\n        ') }}
         {%- for column in typed %},
         {{ column }}
         {%- endfor %}

@@ -57,6 +57,11 @@
             name: 'cast(' ~ name ~ ' as ' ~ dbt.type_string() ~ ')' if name in columns else cdi.null_text()
         }) %}
     {% endfor %}
+    {% if 'context_group_id' in columns %}
+        {% do text.update({
+            'group_id': 'coalesce(' ~ text.group_id ~ ', cast(context_group_id as ' ~ dbt.type_string() ~ '))'
+        }) %}
+    {% endif %}
     {% set timestamps = {} %}
     {% for name in ['timestamp', 'received_at', 'uuid_ts'] %}
         {% do timestamps.update({

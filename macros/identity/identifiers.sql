@@ -43,10 +43,16 @@
             {%- for column, texts in paths.items() %}
             {%- set objects = {external_ids: 'externalIds'} if column == 'context' else {} %}
             {%- if texts or objects %},
-        {{ cdi.json_columns(column, texts=texts, objects=objects) }}
+        {{ cdi.json_columns('personal_traits' if column == 'traits' else column, texts=texts, objects=objects) }}
             {%- endif %}
             {%- endfor %}
-        from {{ relation }}
+        from (
+            select
+                *,
+                -- The traits of a group call are the account's: its e-mail address and phone are nobody's.
+                case when type = 'group' then null else traits end as personal_traits
+            from {{ relation }}
+        ) as personal
     ) as found
 {% endmacro %}
 

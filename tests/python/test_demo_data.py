@@ -178,6 +178,30 @@ def test_identifiers_that_several_people_have_are_marked(shop: Shop) -> None:
     }
 
 
+def test_households_share_homes_and_cards_and_strangers_only_seem_to(shop: Shop) -> None:
+    homes, houses = defaultdict(set), Counter()
+    for person in _csv(shop.folder / "truth" / "people.csv.gz"):
+        home = (person["street"], person["postal_code"])
+        houses[home] += 1
+        if person["household_id"]:
+            homes[person["household_id"]].add(home)
+    assert homes
+    assert all(len(addresses) == 1 for addresses in homes.values())
+    assert max(houses.values()) > 8, "no block of flats"
+    told = [message["traits"]["address"] for message in shop.messages if "address" in message.get("traits", {})]
+    sent = [order["properties"]["shipping_address"] for order in shop.tracked("Order Completed")]
+    for addresses in (told, sent):
+        written = {(address["street"], address["postalCode"]) for address in addresses}
+        assert written & set(houses)
+        assert written - set(houses), "everybody spells alike"
+    owners = {row["identifier_value"]: row["person_id"] for row in shop.identifiers if row["kind"] != "shared"}
+    payers = defaultdict(set)
+    for charge in shop.stripe["charges"]:
+        payers[charge["payment_method_details"]["card"]["fingerprint"]].add(owners.get(charge["receipt_email"].lower()))
+    assert any(len(people - {None}) > 1 for people in payers.values()), "no card of two people"
+    assert sum(len(people) == 1 for people in payers.values()) > len(payers) / 2
+
+
 def test_people_come_with_several_devices_and_log_in_half_way(shop: Shop) -> None:
     users = defaultdict(set)
     for message in shop.messages:

@@ -17,7 +17,7 @@ from cdi.dbt import run_dbt
 from cdi.landing import land
 from cdi.warehouse import connect
 
-AS_OF = (START + timedelta(days=10)).isoformat(sep=" ")
+VARIABLES = {"as_of": (START + timedelta(days=10)).isoformat(sep=" "), "households": True, "household_max_profiles": 3}
 BUILD = ["build", "--exclude-resource-type", "test"]
 TABLES = [
     "events.events",
@@ -25,11 +25,18 @@ TABLES = [
     "events.order_refunded",
     "events.product_added",
     "events.identified",
+    "events.grouped",
     "events.order_items",
     "identity.identifier_sets",
     "identity.identity_graph",
     "profiles.profiles",
     "profiles.profile_consent",
+    "profiles.profile_events",
+    "profiles.account_memberships",
+    "profiles.accounts",
+    "profiles.household_graph",
+    "profiles.household_members",
+    "profiles.households",
     "audiences.abandoned_cart",
     "audiences.high_value_customers",
     "audiences.at_risk_of_churn",
@@ -53,6 +60,9 @@ def random_records(seed: int, count: int) -> list[tuple[str, dict[str, Any]]]:
         if dice.random() < 0.3:
             choice = dice.choice([{}, {"Advertising": dice.random() < 0.5, "DataSharing": True}])
             who["context"] = {"consent": {"categoryPreferences": choice}}
+        elif dice.random() < 0.1:
+            who["context"] = {"groupId": f"account-{dice.randrange(4)}"}
+        address = {"street": f"Gartenstr. {dice.randrange(8)}", "postalCode": "1010", "country": "AT"}
         product = {
             "product_id": f"p{dice.randrange(5)}",
             "name": "Boot",
@@ -60,15 +70,18 @@ def random_records(seed: int, count: int) -> list[tuple[str, dict[str, Any]]]:
             "brand": "A",
             "price": 60.5,
         }
-        kind = dice.randrange(9)
+        kind = dice.randrange(10)
         if kind == 0:
             traits = {"email": f"p{person}@example.com", "city": dice.choice(["Wien", "Graz", None])}
+            if dice.random() < 0.5:
+                traits["address"] = address
             records.append(("segment", message("identify", at, traits=traits, **who)))
         elif kind == 1:
             properties = {
                 "order_id": f"o{number}",
                 "revenue": dice.choice([20, 300, "12,5", None]),
                 "products": [product],
+                "shipping_address": address,
             }
             records.append(("segment", message("track", at, event="Order Completed", properties=properties, **who)))
         elif kind == 2:
@@ -93,13 +106,21 @@ def random_records(seed: int, count: int) -> list[tuple[str, dict[str, Any]]]:
                 )
             )
             records.append(("stripe.charges", {"id": f"ch_{number}", "customer": f"cus_{person}", "amount": 1999,
-                                               "currency": "eur", "created": created,
-                                               "status": "succeeded"}))  # fmt: skip
+                                               "currency": "eur", "created": created, "status": "succeeded",
+                                               "payment_method_details": {"card": {"fingerprint": f"{person // 3}"}}
+                                               }))  # fmt: skip
         elif kind == 6 and records:
             records.append(dice.choice([record for record in records if record[0] != "till"] or records))
         elif kind == 7:
             records.append(("salesforce.contact", {"Id": f"003{person}", "Email": f"p{person}@example.com",
+                                                   "AccountId": dice.choice(["account-1", "account-9"]),
                                                    "SystemModstamp": at.isoformat()}))  # fmt: skip
+        elif kind == 8:
+            traits = {"name": f"Company {number}", "employees": dice.choice([12, "40", "many", None]),
+                      "plan": dice.choice(["free", "paid", None]), "email": "info@company.example"}  # fmt: skip
+            records.append(
+                ("segment", message("group", at, groupId=f"account-{dice.randrange(4)}", traits=traits, **who))
+            )
         else:
             records.append(("segment", message("page", at, name="Home", **who)))
     return records
@@ -135,10 +156,10 @@ def test_incremental_runs_give_the_rows_of_a_full_refresh(project_factory, tmp_p
             file = tmp_path / f"{seed}-{number}-{source}-{dice.random()}.ndjson"
             file.write_bytes(b"\n".join(orjson.dumps(record) for name, record in part if name == source))
             land(project, source, [file])
-        assert run_dbt(project, BUILD, {"as_of": AS_OF}).success
+        assert run_dbt(project, BUILD, VARIABLES).success
     with connect(project) as warehouse:
         step_by_step = {table: rows_of(warehouse, table) for table in TABLES}
-    assert run_dbt(project, [*BUILD, "--full-refresh"], {"as_of": AS_OF}).success
+    assert run_dbt(project, [*BUILD, "--full-refresh"], VARIABLES).success
     with connect(project) as warehouse:
         for table in TABLES:
             assert rows_of(warehouse, table) == step_by_step[table], table

@@ -43,6 +43,7 @@ charges as (
             'invoice_id': 'invoice_id',
             'stripe_customer_id': 'customer_id',
             'email': 'receipt_email',
+            'card_fingerprint': 'card_fingerprint',
             'amount': 'amount',
             'currency': 'currency'
         }) }} as properties,

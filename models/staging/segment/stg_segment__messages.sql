@@ -20,6 +20,7 @@ parsed as (
             'anonymous_id': 'anonymousId',
             'previous_id': 'previousId',
             'group_id': 'groupId',
+            'context_group_id': 'context.groupId',
             'original_at_text': 'originalTimestamp',
             'sent_at_text': 'sentAt',
             'received_at_text': 'receivedAt',
@@ -60,7 +61,7 @@ renamed as (
         nullif(trim(user_id), '') as user_id,
         nullif(trim(anonymous_id), '') as anonymous_id,
         nullif(trim(previous_id), '') as previous_id,
-        nullif(trim(group_id), '') as group_id,
+        coalesce(nullif(trim(group_id), ''), nullif(trim(context_group_id), '')) as group_id,
 
         ---------- text
         type,

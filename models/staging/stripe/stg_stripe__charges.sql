@@ -16,6 +16,7 @@ renamed as (
         nullif(trim(customer), '') as customer_id,
         nullif(trim(invoice), '') as invoice_id,
         {{ cdi.json_text('metadata', 'order_id') }} as order_id,
+        nullif(trim({{ cdi.json_text('payment_method_details', 'card.fingerprint') }}), '') as card_fingerprint,
 
         ---------- text
         status,

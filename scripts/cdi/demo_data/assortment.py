@@ -167,6 +167,14 @@ CITIES = (
     ("London", "EC1A", "GB"),
     ("Leeds", "LS1", "GB"),
 )
+STREETS = {
+    # named after somebody: {0} the first name, {1} the last, {2} the number of the house
+    "DE": ("{0}-{1}-Straße {2}", "{1}straße {2}", "{0}-{1}-Weg {2}", "{0}-{1}-Platz {2}"),
+    "AT": ("{0} {1} Straße {2}", "{1}gasse {2}", "{0}-{1}-Weg {2}", "{0}-{1}-Platz {2}"),
+    "NL": ("{0} {1}straat {2}", "{1}laan {2}", "{0} {1}weg {2}", "{0} {1}plein {2}"),
+    "FR": ("{2} rue {0} {1}", "{2} avenue {0} {1}", "{2} place {0} {1}", "{2} rue {1}"),
+    "GB": ("{2} {0} {1} Street", "{2} {1} Road", "{2} {0} {1} Lane", "{2} {0} {1} Close"),
+}
 COUNTRIES = {
     # country: calling code, timezone, its offset in winter in hours, locale
     "DE": ("+49", "Europe/Berlin", 1, "de-DE"),

@@ -19,7 +19,7 @@ from cdi.demo_data.assortment import (
 )
 from cdi.demo_data.messages import Outbox, Visit
 from cdi.demo_data.money import Order, discount_for, product_lines
-from cdi.demo_data.persons import Device, Person
+from cdi.demo_data.persons import PEOPLE_PER_BLOCK, Device, Person, make_household
 from cdi.demo_data.world import DAY, MINUTE, ONLINE_HOURS, STORE_HOURS, World, uuid
 
 STORE_VISITS_PER_DAY = 0.035
@@ -96,6 +96,7 @@ def _traits(person: Person) -> dict[str, Any]:
     }
     if rng.random() < 0.6:
         traits |= {"city": person.city[0], "postal_code": person.city[1], "country": person.city[2]}
+        traits["address"] = person.home.as_written(person.write_street)
     if rng.random() < 0.4:
         traits["phone"] = person.phone
     if rng.random() < 0.35:
@@ -272,7 +273,7 @@ def _check_out(world: World, visit: Visit, person: Person, basket: list[tuple[Pr
     visit.track("Payment Info Entered", step | {"payment_method": "card" if by_card else "paypal"})
     if rng.random() > 0.88:
         return
-    properties = order.properties()
+    properties = order.properties() | {"shipping_address": _shipping_address(world, person)}
     if gives_email:
         properties["email"] = email
     ordered_at = visit.track("Order Completed", properties)
@@ -282,6 +283,14 @@ def _check_out(world: World, visit: Visit, person: Person, basket: list[tuple[Pr
     charge_id = stripe.pay(outbox, person, ordered_at, order, email, bool(visit.user_id)) if by_card else None
     if rng.random() < 0.09:
         _return(outbox, visit, person, order, charge_id, ordered_at + int(rng.uniform(3, 16) * DAY))
+
+
+def _shipping_address(world: World, person: Person) -> dict[str, str]:
+    """Where an order goes: home, or as a present to somebody else."""
+    home = person.home
+    if person.purse.random() < 0.02:
+        home = make_household(world.seed, person.purse.randrange(world.people) // PEOPLE_PER_BLOCK).home
+    return home.as_written(person.write_street)
 
 
 def _return(outbox: Outbox, visit: Visit, person: Person, order: Order, charge_id: str | None, time: int) -> None:

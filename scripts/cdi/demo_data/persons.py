@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import exp, log
 from random import Random
@@ -18,13 +19,13 @@ from cdi.demo_data.assortment import (
     MAIL_DOMAINS,
     STORES,
 )
+from cdi.demo_data.homes import Home, choose_spelling, find_home, make_card, random_id
 from cdi.demo_data.world import DATES, DAY, HOUR, World, uuid
 
 MAX_PEOPLE = 10_000_000
 PEOPLE_PER_ACCOUNT = 100
 PEOPLE_PER_BLOCK = 4
 CONSENT_CATEGORIES = ("Advertising", "Analytics", "Functional", "DataSharing")
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
@@ -53,6 +54,21 @@ class Account:
     industry: str
     employees: int
     domain: str
+    card: str
+    """The company's card, which its buyers pay with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """The people of a block who live together: the first `size` of it, nobody where that is 0."""
+
+    rng: Random = field(repr=False)
+    size: int
+    last_name: str
+    city: tuple[str, str, str]
+    home: Home
+    card: str
+    """A card that several of them use."""
 
 
 @dataclass(slots=True)
@@ -94,14 +110,16 @@ class Person:
     devices: list[Device]
     shared_device: Device | None
     utc_offset: int
+    home: Home
+    write_street: Callable[[str], str]
+    """How they spell their street."""
+    cards: tuple[str, ...]
+    """The cards they pay with, their own first; the last is the one they pay with most."""
+    purse: Random = field(repr=False)
+    """What they choose at the till: apart from `rng`, as homes and cards are."""
     has_answered: bool = False
     is_subscribed: bool = False
     stripe_customer_id: str | None = None
-
-
-def random_id(rng: Random, length: int) -> str:
-    """Random letters and digits, as Stripe's and Salesforce's ids have."""
-    return "".join(rng.choices(_BASE62, k=length))
 
 
 # Odd and no multiples of 5: then no two numbers of one purpose meet in ten million.
@@ -123,6 +141,7 @@ def make_account(seed: int, number: int) -> Account:
         industry=rng.choice(INDUSTRIES),
         employees=int(exp(rng.gauss(4, 1.2))) + 2,
         domain=f"{name.lower().replace(' ', '-')}-{unique_number(seed, 'account', number)}.example",
+        card=make_card(Random(f"{seed}/account-card/{number}")),
     )
 
 
@@ -135,22 +154,30 @@ def make_kiosk(seed: int, store: str) -> Device:
     return device
 
 
+def make_household(seed: int, block: int) -> Household:
+    """The household of the four people from number 4 * block on."""
+    rng = Random(f"{seed}/household/{block}")
+    size = rng.choices((0, 2, 3, 4), (60, 22, 11, 7))[0]
+    last_name, city = rng.choice(LAST_NAMES), rng.choice(CITIES)
+    home_rng = Random(f"{seed}/household-home/{block}")
+    home = find_home(seed, home_rng, block * PEOPLE_PER_BLOCK, city)
+    return Household(rng, size, last_name, city, home, make_card(home_rng))
+
+
 def make_person(world: World, index: int) -> Person:
     """Person number `index`, with everything that does not depend on what happens later."""
     seed = world.seed
     block, place = divmod(index, PEOPLE_PER_BLOCK)
-    home = Random(f"{seed}/household/{block}")
-    size = home.choices((0, 2, 3, 4), (60, 22, 11, 7))[0]
-    lives_together = place < size
+    household = make_household(seed, block)
+    lives_together = place < household.size
     rng = Random(f"{seed}/person/{index}")
 
     number = unique_number(seed, "email", index)
-    household_name, household_city = home.choice(LAST_NAMES), home.choice(CITIES)
     household_number = unique_number(seed, "household", block)
-    has_family_mailbox, has_shared_device = home.random() < 0.4, home.random() < 0.7
+    has_family_mailbox, has_shared_device = household.rng.random() < 0.4, household.rng.random() < 0.7
     first_name = rng.choice(FIRST_NAMES)
-    last_name = household_name if lives_together and rng.random() < 0.85 else rng.choice(LAST_NAMES)
-    city = household_city if lives_together else rng.choice(CITIES)
+    last_name = household.last_name if lives_together and rng.random() < 0.85 else rng.choice(LAST_NAMES)
+    city = household.city if lives_together else rng.choice(CITIES)
     calling_code, timezone, utc_offset, locale = COUNTRIES[city[2]]
     account_number, account_place = divmod(index, PEOPLE_PER_ACCOUNT)
     account = None
@@ -165,7 +192,7 @@ def make_person(world: World, index: int) -> Person:
     if account and rng.random() < 0.5:
         shared_email = f"info@{account.domain}"
     elif lives_together and has_family_mailbox:
-        shared_email = f"family.{household_name}{household_number}@{MAIL_DOMAINS[0]}".lower()
+        shared_email = f"family.{household.last_name}{household_number}@{MAIL_DOMAINS[0]}".lower()
 
     joins_at, leaves_at = _lifetime(world, rng)
     registers = rng.random() < 0.66 or account is not None
@@ -190,6 +217,17 @@ def make_person(world: World, index: int) -> Person:
     if lives_together and has_shared_device:
         shared_device = _make_web_device(Random(f"{seed}/shared-device/{block}"), timezone, locale)
         shared_device.kind = "shared"
+    purse = Random(f"{seed}/home/{index}")
+    if lives_together or (city == household.city and purse.random() < 0.3):
+        # With their household, or as its neighbour in the same house.
+        home = household.home
+    else:
+        home = find_home(seed, purse, index, city)
+    cards = [make_card(purse)]
+    if lives_together and purse.random() < 0.7:
+        cards.append(household.card)
+    if account and purse.random() < 0.5:
+        cards.append(account.card)
     return Person(
         person_id=f"person_{index + 1:07d}",
         rng=rng,
@@ -219,6 +257,10 @@ def make_person(world: World, index: int) -> Person:
         devices=_make_devices(rng, timezone, locale),
         shared_device=shared_device,
         utc_offset=utc_offset,
+        home=home,
+        write_street=choose_spelling(purse),
+        cards=tuple(cards),
+        purse=purse,
     )
 
 

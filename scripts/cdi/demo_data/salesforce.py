@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cdi.demo_data.homes import random_id
 from cdi.demo_data.messages import Outbox
-from cdi.demo_data.persons import Account, Person, random_id
+from cdi.demo_data.persons import Account, Person
 from cdi.demo_data.world import DATES, DAY, World, iso
 
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cdi.demo_data.homes import random_id
 from cdi.demo_data.messages import Outbox
 from cdi.demo_data.money import Order
-from cdi.demo_data.persons import Person, random_id
+from cdi.demo_data.persons import Person
 from cdi.demo_data.world import DAY, MINUTE
 
 MEMBERSHIP_CENTS = 499
@@ -43,7 +44,7 @@ def _customer(outbox: Outbox, person: Person, time: int, email: str, is_logged_i
 
 
 def _charge(
-    customer: str, time: int, amount: int, email: str, metadata: dict[str, Any], charge_id: str
+    customer: str, time: int, amount: int, email: str, metadata: dict[str, Any], charge_id: str, card: str
 ) -> dict[str, Any]:
     return {
         "id": charge_id,
@@ -58,7 +59,7 @@ def _charge(
         "refunded": False,
         "receipt_email": email,
         "invoice": None,
-        "payment_method_details": {"type": "card"},
+        "payment_method_details": {"type": "card", "card": {"fingerprint": card}},
         "metadata": metadata,
     }
 
@@ -67,6 +68,7 @@ def pay(outbox: Outbox, person: Person, time: int, order: Order, email: str, is_
     """Charge an order to a card, sometimes only at the second try; returns the charge's id."""
     rng = person.rng
     customer = _customer(outbox, person, time - 2_000, email, is_logged_in)
+    card = person.cards[-1] if person.purse.random() < 0.7 else person.cards[0]
     if rng.random() < 0.04:
         declined = _charge(
             customer,
@@ -75,11 +77,12 @@ def pay(outbox: Outbox, person: Person, time: int, order: Order, email: str, is_
             email,
             {"order_id": order.order_id},
             "ch_" + random_id(rng, 24),
+            card,
         )
         declined |= {"status": "failed", "paid": False, "failure_code": "card_declined"}
         outbox.add("stripe/charges", time - MINUTE, declined)
     charge_id = "ch_" + random_id(rng, 24)
-    charge = _charge(customer, time, order.total, email, {"order_id": order.order_id}, charge_id)
+    charge = _charge(customer, time, order.total, email, {"order_id": order.order_id}, charge_id, card)
     if outbox.add("stripe/charges", time, charge):
         outbox.note_email(email)
         outbox.note("stripe_customer_id", customer)
@@ -128,6 +131,7 @@ def bill_membership(outbox: Outbox, person: Person, start: int, end: int) -> Non
         outbox.note_email(person.email)
         outbox.note("stripe_customer_id", customer)
         if paid:
-            charge = _charge(customer, time, MEMBERSHIP_CENTS, person.email, {}, "ch_" + random_id(rng, 24))
+            charge_id = "ch_" + random_id(rng, 24)
+            charge = _charge(customer, time, MEMBERSHIP_CENTS, person.email, {}, charge_id, person.cards[0])
             charge["invoice"] = invoice_id
             outbox.add("stripe/charges", time, charge)
