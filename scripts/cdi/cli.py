@@ -17,6 +17,7 @@ from cdi.gates import OnFailure
 from cdi.gates.cli import validate
 from cdi.identity.cli import identity, why
 from cdi.project import Project, load_project
+from cdi.report.cli import governance
 
 app = typer.Typer(
     name="cdi",
@@ -209,6 +210,7 @@ def demo(
 app.command()(why)
 app.command()(validate)
 app.add_typer(identity)
+app.add_typer(governance)
 
 
 def log_as_json(path: Path) -> None:
