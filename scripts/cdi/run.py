@@ -171,8 +171,8 @@ def _build(
             if any(result.stopped_by for result in checked):
                 raise GateFailedError(
                     gate_message(checked),
-                    "Nothing above it was rebuilt, and nothing was sent. Mend the data or the expectation (docs/gates.md), "
-                    "or let it through once with --on-failure warn.",
+                    "Nothing above it was rebuilt, and nothing was sent. Mend the data or the expectation, or let it "
+                    "through once with --on-failure warn: docs/gates.md.",
                     summary,
                 )
     finally:

@@ -1,4 +1,4 @@
-"""Gates: every suite can fail, for the reason it gives and for no other, and a failed one keeps what is above from running."""
+"""Gates: every suite can fail, for the reason it gives and no other; a failed one keeps what is above from running."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from cdi.errors import GateError, UsageError
 from cdi.gates import GATES, GateResult, OnFailure
 from cdi.gates.checkpoints import Gates
 from cdi.gates.suites import FOLDER, read_suite
+from cdi.landing.sources import find_tables
 from cdi.landing.tables import ensure_tables
 from cdi.project import Project, load_project
 from cdi.receiver import WebhookReceiver
@@ -73,39 +74,38 @@ class Built:
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("gates")
-    output: dict = {"type": request.param, "schema": "cdi", "threads": 2, "path": str(folder / "shop.duckdb")}
-    if request.param == "postgres":
-        url, name = request.getfixturevalue("postgres_url"), f"cdi_test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f'create database "{name}"')
-            info = connection.info
-        output = {
-            "type": "postgres", "schema": "cdi", "threads": 2, "host": info.host, "port": info.port,
-            "user": info.user, "password": info.password or "none", "dbname": name,
-        }  # fmt: skip
-    (folder / "profiles.yml").write_text(
-        yaml.safe_dump({"cdi": {"target": request.param, "outputs": {request.param: output}}})
-    )
-    project = load_project(ROOT, folder, request.param)
+    output: dict = {"type": "duckdb", "path": str(folder / "shop.duckdb")}
+    with ExitStack() as stack:
+        if request.param == "postgres":
+            name = f"cdi_test_{uuid.uuid4().hex[:12]}"
+            server = stack.enter_context(psycopg.connect(request.getfixturevalue("postgres_url"), autocommit=True))
+            server.execute(f'create database "{name}"')
+            stack.callback(server.execute, f'drop database "{name}" with (force)')
+            info = server.info
+            output = {"type": "postgres", "host": info.host, "port": info.port, "user": info.user, "dbname": name}
+            output["password"] = info.password or "none"
+        target = {request.param: {"schema": "cdi", "threads": 2, **output}}
+        (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": request.param, "outputs": target}}))
+        yield build_shop(load_project(ROOT, folder, request.param))
+
+
+def build_shop(project: Project) -> Built:
+    """Land the shop and build every model."""
     manifest = load_manifest(project)
-    assert run_dbt(project, ["run", "--select", "stg_segment__messages"], manifest=manifest).success
     with connect(project) as warehouse:
-        ensure_tables(warehouse, [])
+        ensure_tables(warehouse, find_tables(ROOT, "segment"))
         land_messages(warehouse, shop(), 1)
     models = ["build", "--resource-type", "model", "--resource-type", "seed"]
     result = run_dbt(project, models, {"as_of": START.isoformat(sep=" ")}, manifest)
     assert result.success, [node for node in result.nodes if node.failed]
-    if request.param == "postgres":
+    if project.dialect == "postgres":
         # They would refuse most of what is broken here.
         with connect(project) as warehouse:
             for schema, index in warehouse.query(
                 "select schemaname, indexname from pg_indexes where schemaname in ('events', 'identity', 'profiles')"
             ):
                 warehouse.execute(f"drop index {quote(schema, index)}")
-    yield Built(project, manifest)
-    if request.param == "postgres":
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f'drop database if exists "{name}" with (force)')
+    return Built(project, manifest)
 
 
 @contextmanager
@@ -130,7 +130,6 @@ def failures(results: list[GateResult]) -> set[tuple[str, str]]:
 
 YESTERDAY = (START - timedelta(days=1)).date().isoformat()
 LAST_WEEK = (START - timedelta(days=7)).date().isoformat()
-ONE = "(select min({key}) from {table})"
 
 
 def segment(record: str, rows: int) -> str:
@@ -184,7 +183,8 @@ BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
      "insert into raw.loads (source, source_file, rows_landed, rows_rejected, loaded_at) values"
      " ('till', 'a.csv', 100, 900, timestamp '2026-11-02')", {("raw.loads", W), ("raw.loads", S)}),
     ("staging", "raw.segment_messages", segment(f"{{{ANYBODY}}}", 600), {("stg_segment__messages.type", S)}),
-    ("staging", "raw.segment_messages", segment(f'{{"type": "trak", {ANYBODY}}}', 200), {("stg_segment__messages.type", W)}),
+    ("staging", "raw.segment_messages", segment(f'{{"type": "trak", {ANYBODY}}}', 200),
+     {("stg_segment__messages.type", W)}),
     ("staging", "raw.segment_messages",
      segment('{"type": "page", "anonymousId": "a", "timestamp": "1970-01-01T00:00:00Z"}', 50),
      {("stg_segment__messages.event_at", W)}),
@@ -195,14 +195,16 @@ BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
     ("staging", "raw.till_receipt_lines", till(sold_at="noon"), {("stg_till__receipt_lines.sold_at", S)}),
     ("staging", "raw.till_receipt_lines", till(quantity="some"), {("stg_till__receipt_lines.quantity", S)}),
     ("staging", "raw.till_receipt_lines", till(unit_price="?"), {("stg_till__receipt_lines.unit_price", S)}),
-    ("events", "events.events", f"insert into events.events select * from events.events where {first('events.events', 'event_id')}",
+    ("events", "events.events",
+     f"insert into events.events select * from events.events where {first('events.events', 'event_id')}",
      {("events.event_id", S)}),
     ("events", "events.events", f"update events.events set event_id = null where {first('events.events', 'event_id')}",
      {("events.event_id", S)}),
     ("events", "events.events",
      "update events.events set received_at = event_at - interval '1 hour' where "
      f"{first('events.events', 'event_id')}", {("events", S)}),
-    ("events", "events.events", "update events.events set identifier = null where type = 'page'", {("events.identifier", W)}),
+    ("events", "events.events", "update events.events set identifier = null where type = 'page'",
+     {("events.identifier", W)}),
     ("events", "events.events", "update events.events set identifier = 'user_id:0'", {("events.identifier", W)}),
     ("events", "governance.event_counts", COUNTS.format(5, YESTERDAY), {("event_volumes.ratio_to_usual", W)}),
     ("events", "governance.event_counts", COUNTS.format(20, YESTERDAY),
@@ -210,11 +212,14 @@ BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
     ("events", "governance.event_counts", f"delete from governance.event_counts where happened_on = date '{YESTERDAY}'",
      {("event_volumes.ratio_to_usual", W), ("event_volumes.ratio_to_usual", S)}),
     ("events", "governance.event_counts", RENAME, {("event_drift.stability_index", W)}),
-    ("events", "governance.event_counts", RENAME.replace(" and type = 'track'", "").replace("set event", "set type = 'track', event"),
+    ("events", "governance.event_counts",
+     RENAME.replace(" and type = 'track'", "").replace("set event", "set type = 'track', event"),
      {("event_drift.stability_index", W), ("event_drift.stability_index", S)}),
     ("events", "governance.event_counts",
-     f"delete from governance.event_counts where happened_on > date '{LAST_WEEK}'", {("source_freshness.silence_to_usual", W)}),
-    ("events", "events.order_completed", "update events.order_completed set revenue = null", {("order_completed.revenue", W)}),
+     f"delete from governance.event_counts where happened_on > date '{LAST_WEEK}'",
+     {("source_freshness.silence_to_usual", W)}),
+    ("events", "events.order_completed", "update events.order_completed set revenue = null",
+     {("order_completed.revenue", W)}),
     ("events", "events.order_completed", "update events.order_completed set currency = 'euro'",
      {("order_completed.currency", W)}),
     ("events", "events.identifier_rules", "delete from events.identifier_rules", {("identifier_rules", S)}),
@@ -240,7 +245,8 @@ BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
      {("profiles.count_identifiers", W)}),
     ("profiles", "profiles.profiles", "update profiles.profiles set email = replace(email, '@', ' at ')",
      {("profiles.email", W)}),
-    ("profiles", "profiles.profiles", "update profiles.profiles set email = 'same@example.com'", {("profiles.email", W)}),
+    ("profiles", "profiles.profiles", "update profiles.profiles set email = 'same@example.com'",
+     {("profiles.email", W)}),
     ("profiles", "profiles.profiles", "update profiles.profiles set revenue = -1", {("profiles.revenue", W)}),
     ("profiles", "profiles.profiles", "update profiles.profiles set last_seen_at = first_seen_at - interval '1 hour'",
      {("profiles", S)}),
@@ -258,7 +264,8 @@ BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
     ("activation", "audiences.high_value_customers",
      "insert into audiences.high_value_customers select * from audiences.high_value_customers where "
      f"{first('audiences.high_value_customers', 'profile_id')}", {("webhook__high_value_customers.profile_id", S)}),
-    ("activation", "audiences.high_value_customers", "update audiences.high_value_customers set email = 'not an address'",
+    ("activation", "audiences.high_value_customers",
+     "update audiences.high_value_customers set email = 'not an address'",
      {("webhook__high_value_customers.email", W)}),
 ]  # fmt: skip
 
@@ -453,9 +460,7 @@ def test_a_failed_gate_keeps_what_is_above_it_from_running(
     }  # fmt: skip
     add_line(copy, "events", strict)
     with connect(project) as warehouse:
-        warehouse.execute("create schema raw")
-    assert run_dbt(project, ["run", "--select", "stg_segment__messages"]).success
-    with connect(project) as warehouse:
+        ensure_tables(warehouse, find_tables(ROOT, "segment"))
         land_messages(warehouse, shop()[:400], 1)
     monkeypatch.setenv("CDI_WEBHOOK_SECRET", "for-tests-only")
     as_of = START.isoformat(sep=" ")

@@ -90,7 +90,8 @@ def ensure_table(warehouse: Warehouse) -> None:
 def last_passed_at(warehouse: Warehouse, gate: str) -> datetime | None:
     """When a gate was last passed: at that time nothing that stops had failed."""
     rows = warehouse.query(
-        f"select max(validated_at) from (select validated_at from {TABLE} where gate = $gate group by run_id, validated_at"
+        f"select max(validated_at) from (select validated_at from {TABLE} where gate = $gate"
+        " group by run_id, validated_at"
         " having sum(case when severity = 'stop' and not success then 1 else 0 end) = 0) as passed",
         {"gate": gate},
     )

@@ -70,7 +70,9 @@ def states_by_day(rows: Rows) -> Markup:
         .encode(
             x=alt.X(
                 "day:O", title=None, timeUnit="utcyearmonthdate",
-                axis=alt.Axis(format="%d %b", labelAngle=0, labelOverlap="greedy", labelSeparation=14, ticks=False, domain=False),
+                axis=alt.Axis(
+                    format="%d %b", labelAngle=0, labelOverlap="greedy", labelSeparation=14, ticks=False, domain=False
+                ),
                 scale=alt.Scale(paddingInner=0.15),
             ),
             y=alt.Y(

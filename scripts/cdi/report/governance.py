@@ -155,7 +155,7 @@ class Report:
                 (
                     source, _minute(event_at), _minute(loaded_at), _duration(hours),
                     _duration(24 * int(gap)) if gap else "not known yet",
-                    _pill("late", "warn") if (ratio or 0) > 3 else _pill("new", "") if ratio is None else _pill("fresh", "good"),
+                    _pill("new", "") if ratio is None else _pill("late", "warn") if ratio > 3 else _pill("fresh", "good"),
                 )
                 for source, event_at, loaded_at, hours, gap, ratio in rows
             ),
@@ -176,7 +176,8 @@ class Report:
         if not latest:
             return None
         rows = self.warehouse.query(
-            "select gate, cast(validated_at as date), max(case when success then 0 when severity = 'stop' then 2 else 1 end)"
+            "select gate, cast(validated_at as date),"
+            " max(case when success then 0 when severity = 'stop' then 2 else 1 end)"
             " from cdi.validation_results where validated_at >= $since group by 1, 2",
             {"since": datetime.now(UTC).replace(tzinfo=None) - timedelta(days=30)},
         )
@@ -215,8 +216,8 @@ class Report:
         if not by_event:
             return Section("Violations", "No event breaks the tracking plan.")
         worst = self.warehouse.query(
-            f"select coalesce(event, '(no name)'), rule, path, coalesce(owner, 'nobody'), sum({count}), min(first_seen_at),"
-            f" max(last_seen_at) from {relation} group by 1, 2, 3, 4 order by 5 desc limit {TOP}"
+            f"select coalesce(event, '(no name)'), rule, path, coalesce(owner, 'nobody'), sum({count}),"
+            f" min(first_seen_at), max(last_seen_at) from {relation} group by 1, 2, 3, 4 order by 5 desc limit {TOP}"
         )
         return Section(
             "Violations",
@@ -262,7 +263,8 @@ class Report:
         if not rows:
             return Section("Quarantine", "No event is kept back.")
         by_day = self.warehouse.query(
-            f"select cast({at} as date), {status}, count(*) from {relation} where {at} >= $since group by 1, 2 order by 1",
+            f"select cast({at} as date), {status}, count(*) from {relation} where {at} >= $since"
+            " group by 1, 2 order by 1",
             {"since": self.since},
         )
         values = self._every_day(by_day)
