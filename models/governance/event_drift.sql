@@ -12,19 +12,23 @@
 
 with
 
+sources as (
+
+    select
+        source,
+        max(happened_on) as last_day
+    from {{ ref('event_counts') }}
+    group by 1
+
+),
+
 windows as (
 
     select
         counts.*,
         counts.happened_on > {{ dbt.dateadd('day', -7, 'sources.last_day') }} as is_recent
     from {{ ref('event_counts') }} as counts
-    inner join (
-        select
-            source,
-            max(happened_on) as last_day
-        from {{ ref('event_counts') }}
-        group by 1
-    ) as sources on counts.source = sources.source
+    inner join sources on counts.source = sources.source
     where counts.happened_on > {{ dbt.dateadd('day', -35, 'sources.last_day') }}
 
 ),

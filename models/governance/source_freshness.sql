@@ -30,12 +30,12 @@ sources as (
 
 ),
 
-gaps as (
+active_days as (
 
     select
         days.source,
-        {{ dbt.datediff('days.happened_on', 'lead(days.happened_on) over (partition by days.source order by days.happened_on)', 'day') }} -- noqa: LT05
-            as gap_days
+        days.happened_on,
+        lead(days.happened_on) over (partition by days.source order by days.happened_on) as next_active_on
     from days
     inner join sources on days.source = sources.source
     where days.happened_on > {{ dbt.dateadd('day', -56, 'sources.last_day') }}
@@ -47,9 +47,19 @@ usual as (
     select
         source,
         count(*) as count_active_days,
-        max(gap_days) as usual_gap_days
-    from gaps
+        max({{ dbt.datediff('happened_on', 'next_active_on', 'day') }}) -- noqa: LT05
+            as usual_gap_days
+    from active_days
     group by 1
+
+),
+
+silences as (
+
+    select
+        source,
+        {{ dbt.datediff('last_event_at', cdi.as_of(), 'hour') }} as hours_silent
+    from sources
 
 )
 
@@ -60,11 +70,12 @@ select
     sources.last_loaded_at,
     usual.count_active_days,
     usual.usual_gap_days,
-    {{ dbt.datediff('sources.last_event_at', cdi.as_of(), 'hour') }} as hours_silent,
+    silences.hours_silent,
     -- Null where it was active on fewer than five days: nobody knows yet how often it delivers.
     cast(case
         when usual.count_active_days >= 5
-            then {{ dbt.datediff('sources.last_event_at', cdi.as_of(), 'hour') }} / (24.0 * usual.usual_gap_days)
+            then silences.hours_silent / (24.0 * usual.usual_gap_days)
     end as {{ dbt.type_float() }}) as silence_to_usual
 from sources
 inner join usual on sources.source = usual.source
+inner join silences on sources.source = silences.source

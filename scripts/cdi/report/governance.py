@@ -155,7 +155,7 @@ class Report:
                 (
                     source, _minute(event_at), _minute(loaded_at), _duration(hours),
                     _duration(24 * int(gap)) if gap else "not known yet",
-                    _pill("new", "") if ratio is None else _pill("late", "warn") if ratio > 3 else _pill("fresh", "good"),
+                    _freshness_pill(ratio),
                 )
                 for source, event_at, loaded_at, hours, gap, ratio in rows
             ),
@@ -378,6 +378,12 @@ def _environment() -> Environment:
 
 def _pill(text: str, state: str) -> Markup:
     return Markup('<span class="pill {}">{}</span>').format(state, text)
+
+
+def _freshness_pill(ratio: float | None) -> Markup:
+    if ratio is None:
+        return _pill("new", "")
+    return _pill("late", "warn") if ratio > 3 else _pill("fresh", "good")
 
 
 def _minute(moment: Any) -> str:
