@@ -13,10 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
+from cdi.gates import OnFailure
+from cdi.gates.cli import validate
 from cdi.identity.cli import identity, why
 from cdi.plan.cli import plan
 from cdi.project import Project, load_project
 from cdi.quarantine_cli import quarantine
+from cdi.report.cli import governance
 
 app = typer.Typer(
     name="cdi",
@@ -121,6 +124,9 @@ def run(
     ] = None,
     full_refresh: Annotated[bool, typer.Option(help="Build every model from its beginning.")] = False,
     send: Annotated[bool, typer.Option(help="Send what changed to the tools.")] = True,
+    on_failure: Annotated[
+        OnFailure, typer.Option(help="What a failed gate does; ignore does not check them (docs/gates.md).")
+    ] = OnFailure.STOP,
 ) -> None:
     """Do the scheduled job: land, build, validate, sync. Exit codes: docs/running.md."""
     from cdi.run import GateFailedError
@@ -128,7 +134,7 @@ def run(
     from cdi.show import show_run
 
     try:
-        summary = run_job(context.obj.project(), files or [], as_of, full_refresh, send, console)
+        summary = run_job(context.obj.project(), files or [], as_of, full_refresh, send, console, on_failure)
     except GateFailedError as error:
         console.print(
             f"rows in {error.summary.rows_landed:,}, rejected {error.summary.rows_rejected:,}; then a gate failed."
@@ -204,9 +210,11 @@ def demo(
 
 
 app.command()(why)
+app.command()(validate)
 app.add_typer(identity)
 app.add_typer(plan)
 app.add_typer(quarantine)
+app.add_typer(governance)
 
 
 def log_as_json(path: Path) -> None:

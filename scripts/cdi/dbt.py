@@ -44,9 +44,15 @@ class DbtResult:
     invocation_id: str = ""
 
 
-def run_dbt(project: Project, arguments: Iterable[str], variables: Mapping[str, Any] | None = None) -> DbtResult:
+def run_dbt(
+    project: Project,
+    arguments: Iterable[str],
+    variables: Mapping[str, Any] | None = None,
+    manifest: Any = None,
+) -> DbtResult:
     """Run one dbt command, for instance `["build", "--select", "profiles"]`.
 
+    With the `manifest` of an earlier parse nothing is parsed again: the variables are then only seen by models' SQL.
     A node that fails is in the result; what keeps dbt from running at all (a model that does not compile, a wrong
     variable, a warehouse that cannot be reached) raises CdiError with dbt's own sentence.
     """
@@ -67,9 +73,11 @@ def run_dbt(project: Project, arguments: Iterable[str], variables: Mapping[str, 
     log.info("dbt %s", " ".join([command, *rest]))
     # Paths in profiles.yml, such as DuckDB's, are relative to the project.
     with chdir(project.root):
-        answer = dbtRunner().invoke([*shared, "parse", *options])
-        manifest = answer.result
-        if command != "parse" and answer.exception is None:
+        answer = None
+        if manifest is None:
+            answer = dbtRunner().invoke([*shared, "parse", *options])
+            manifest = answer.result
+        if answer is None or (command != "parse" and answer.exception is None):
             answer = dbtRunner(manifest).invoke([*shared, command, *options, *rest])
     _release_warehouse()
     if answer.exception is not None:

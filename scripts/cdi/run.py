@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,13 @@ from typing import Any
 
 from rich.console import Console
 
-from cdi.dbt import DbtResult, NodeResult, run_dbt
+from cdi.dbt import DbtResult, NodeResult, load_manifest, run_dbt
 from cdi.errors import GateError, UsageError
+from cdi.gates import GateResult, OnFailure
+from cdi.gates.checkpoints import Gates, gate_message, import_in_background
 from cdi.landing import LandingResult, known_sources, land
 from cdi.project import Project
+from cdi.run_counts import RUN_COUNTS, ensure_run_counts
 from cdi.sync import SyncResult, sync
 from cdi.warehouse import Warehouse, connect, quote
 
@@ -44,6 +47,7 @@ class RunSummary:
     run), as they are now."""
     counts_before: dict[str, int] = field(default_factory=dict)
     audiences: list[AudienceSize] = field(default_factory=list)
+    gates: list[GateResult] = field(default_factory=list)
     syncs: list[SyncResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -59,6 +63,36 @@ class RunSummary:
         return sum(result.rows_rejected for result in self.landings)
 
 
+@dataclass(frozen=True)
+class Step:
+    """Floors that are built together, and the gates that must be passed before anything above them is."""
+
+    title: str
+    selection: list[str]
+    gates: tuple[str, ...]
+
+
+def _and_above(*floors: str) -> list[str]:
+    return [f"path:models/{floor}+" for floor in floors]
+
+
+# Every model and test is in exactly one step. Identity is where bad events could no longer be taken back, audiences are
+# what tools see.
+STEPS = (
+    Step(
+        "events",
+        ["--exclude", *_and_above("identity", "profiles", "audiences", "activation")],
+        ("staging", "events"),
+    ),
+    Step(
+        "profiles",
+        ["--select", *_and_above("identity", "profiles"), "--exclude", *_and_above("audiences", "activation")],
+        ("identity", "profiles"),
+    ),
+    Step("audiences", ["--select", *_and_above("audiences", "activation")], ("audiences", "activation")),
+)
+
+
 def run(
     project: Project,
     files: Iterable[str] = (),
@@ -66,41 +100,35 @@ def run(
     full_refresh: bool = False,
     send: bool = True,
     console: Console | None = None,
+    on_failure: OnFailure = OnFailure.STOP,
 ) -> RunSummary:
-    """Land `files`, build and test every model, and send what changed to the tools.
+    """Land `files`, build and test every model floor by floor, and send what changed to the tools.
 
     `files` are `source=path` or folders with one subfolder per source. Each model is tested before what reads it is
-    built. Raises GateError at the first part that fails, with what was done so far in its `summary`: nothing later
-    has been touched, and running again goes on from there.
+    built, and each floor's gate is checked before the next floor is. Raises GateError at the first part that fails,
+    with what was done so far in its `summary`: nothing later has been touched, and running again goes on from there.
     """
     summary = RunSummary(run_id=uuid.uuid4().hex)
     started_at = datetime.now(UTC).replace(tzinfo=None)
     log.info("run started", extra={"run_id": summary.run_id, "target": project.target})
+    if on_failure != OnFailure.IGNORE:
+        import_in_background()
     with _part(summary, "land"):
         for source, path in sources_of(project.root, files):
             summary.landings.append(land(project, source, [path], console))
     unreadable = [item.problem for result in summary.landings for item in result.unreadable]
-    with _part(summary, "build"):
-        with connect(project) as warehouse:
-            _create_counts(warehouse)
-            summary.counts_before = _last_counts(warehouse)
-        arguments = ["build", *(["--full-refresh"] if full_refresh else [])]
-        if console:
-            with console.status("Building and testing the models"):
-                result = run_dbt(project, arguments, {"as_of": as_of} if as_of else None)
-        else:
-            result = run_dbt(project, arguments, {"as_of": as_of} if as_of else None)
-    _split_build_time(summary, result)
-    summary.warnings = [f"{node.name}: {node.message}" for node in result.nodes if node.status == "warn"]
-    failed = [node for node in result.nodes if node.failed]
-    if failed or not result.success:
-        raise gate_error(failed, summary)
+    with _part(summary, "build"), connect(project) as warehouse:
+        ensure_run_counts(warehouse)
+        summary.counts_before = _last_counts(warehouse)
+    # One moment for all steps.
+    variables = {"as_of": as_of or started_at.strftime("%Y-%m-%d %H:%M:%S")}
+    results = _build(project, variables, full_refresh, on_failure, summary, console)
     with connect(project) as warehouse:
-        _count(warehouse, result, summary)
+        _count(warehouse, results, summary)
         _remember(warehouse, summary, started_at)
     if send:
         with _part(summary, "sync"):
-            summary.syncs = sync(project, result.manifest, console=console)
+            summary.syncs = sync(project, results[0].manifest, console=console)
     log.info("run finished", extra={"run_id": summary.run_id, **as_log(summary)})
     if unreadable:
         raise UsageError(
@@ -108,6 +136,50 @@ def run(
             "Everything else was landed, built and sent. Mend the files and run again.",
         )
     return summary
+
+
+def _build(
+    project: Project,
+    variables: Mapping[str, Any],
+    full_refresh: bool,
+    on_failure: OnFailure,
+    summary: RunSummary,
+    console: Console | None,
+) -> list[DbtResult]:
+    """Build step by step with a gate after each; what each step's dbt said."""
+    with _part(summary, "build"):
+        manifest = load_manifest(project)
+    gates = Gates(project, manifest, summary.run_id, warn_only=on_failure == OnFailure.WARN)
+    results: list[DbtResult] = []
+    try:
+        for step in STEPS:
+            seconds_before = summary.seconds["build"]
+            with _part(summary, "build"), _status(console, f"Building {step.title}"):
+                arguments = ["build", *step.selection, *(["--full-refresh"] if full_refresh else [])]
+                results.append(run_dbt(project, arguments, variables, manifest))
+            _split_build_time(summary, results[-1], summary.seconds["build"] - seconds_before)
+            nodes = results[-1].nodes
+            summary.warnings += [f"{node.name}: {node.message}" for node in nodes if node.status == "warn"]
+            failed = [node for node in nodes if node.failed]
+            if failed or not results[-1].success:
+                raise gate_error(failed, summary)
+            if on_failure == OnFailure.IGNORE:
+                continue
+            with _part(summary, "validate"), _status(console, f"Checking the gates {' and '.join(step.gates)}"):
+                checked = gates.check(step.gates)
+            summary.gates += checked
+            summary.warnings += [str(outcome) for result in checked for outcome in result.warnings]
+            if any(result.stopped_by for result in checked):
+                raise GateFailedError(
+                    gate_message(checked),
+                    "Nothing above it was rebuilt, and nothing was sent. Mend the data or the expectation, or let it "
+                    "through once with --on-failure warn: docs/gates.md.",
+                    summary,
+                )
+    finally:
+        with _part(summary, "validate"):
+            gates.write_docs()
+    return results
 
 
 class GateFailedError(GateError):
@@ -170,6 +242,7 @@ def as_log(summary: RunSummary) -> dict[str, Any]:
         "sent": {item.sync: item.delivered for item in summary.syncs},
         "failed": {item.sync: item.failed for item in summary.syncs if item.failed},
         "seconds": {part: round(seconds, 2) for part, seconds in summary.seconds.items()},
+        "expectations": sum(len(result.outcomes) for result in summary.gates),
         "warnings": summary.warnings,
     }
 
@@ -181,37 +254,33 @@ def _part(summary: RunSummary, name: str):
     try:
         yield
     finally:
-        summary.seconds[name] = time.monotonic() - started
+        summary.seconds[name] = summary.seconds.get(name, 0.0) + time.monotonic() - started
 
 
-def _split_build_time(summary: RunSummary, result: DbtResult) -> None:
-    """Tests run between the models; their share of the build's time is what validating took."""
+@contextmanager
+def _status(console: Console | None, text: str):
+    with console.status(text) if console else nullcontext():
+        yield
+
+
+def _split_build_time(summary: RunSummary, result: DbtResult, seconds: float) -> None:
+    """Tests run between the models; their share of a build's time is what validating took."""
     tests = sum(node.seconds for node in result.nodes if node.resource_type in ("test", "unit_test"))
     everything = sum(node.seconds for node in result.nodes) or 1.0
-    validate = summary.seconds["build"] * tests / everything
+    validate = seconds * tests / everything
     summary.seconds["build"] -= validate
-    summary.seconds["validate"] = validate
-
-
-_COUNTS = "cdi.run_counts"
-
-
-def _create_counts(warehouse: Warehouse) -> None:
-    warehouse.execute("create schema if not exists cdi")
-    warehouse.execute(
-        f"create table if not exists {_COUNTS} (run_id text, run_at timestamp, metric text, name text, value bigint)"
-    )
+    summary.seconds["validate"] = summary.seconds.get("validate", 0.0) + validate
 
 
 def _last_counts(warehouse: Warehouse) -> dict[str, int]:
     rows = warehouse.query(
-        f"select metric, name, value from {_COUNTS} where run_at = (select max(run_at) from {_COUNTS})"
+        f"select metric, name, value from {RUN_COUNTS} where run_at = (select max(run_at) from {RUN_COUNTS})"
     )
     return {f"{metric}.{name}" if metric == "audience" else name: value for metric, name, value in rows}
 
 
-def _count(warehouse: Warehouse, result: DbtResult, summary: RunSummary) -> None:
-    models = _models(result)
+def _count(warehouse: Warehouse, results: list[DbtResult], summary: RunSummary) -> None:
+    models = _models(results[0])
     for name in ("events", "profiles"):
         summary.counts[name] = _rows(warehouse, models[name])
     summary.counts["violations"] = int(
@@ -220,12 +289,15 @@ def _count(warehouse: Warehouse, result: DbtResult, summary: RunSummary) -> None
     summary.counts["quarantined"] = _rows(warehouse, models["quarantine"])
     graph = models["identity_graph"]
     summary.counts["identifiers"] = _rows(warehouse, graph)
-    summary.counts["merges"] = int(
-        warehouse.query(
-            f"select coalesce(sum(count_merged_profiles), 0) from {quote(graph[0], graph[1] + '_runs')}"
-            " where invocation_id = $invocation_id",
-            {"invocation_id": result.invocation_id},
-        )[0][0]
+    summary.counts["merges"] = sum(
+        int(
+            warehouse.query(
+                f"select coalesce(sum(count_merged_profiles), 0) from {quote(graph[0], graph[1] + '_runs')}"
+                " where invocation_id = $invocation_id",
+                {"invocation_id": result.invocation_id},
+            )[0][0]
+        )
+        for result in results
     )
     for name, relation in sorted(models.items()):
         if relation[2] == "audiences":
@@ -254,6 +326,6 @@ def _remember(warehouse: Warehouse, summary: RunSummary, run_at: datetime) -> No
     with warehouse.transaction():
         for row in rows:
             warehouse.execute(
-                f"insert into {_COUNTS} values ($run_id, $run_at, $metric, $name, $value)",
+                f"insert into {RUN_COUNTS} values ($run_id, $run_at, $metric, $name, $value)",
                 {"run_id": summary.run_id, "run_at": run_at, **row},
             )

@@ -49,6 +49,10 @@ def show_run(console: Console, summary: RunSummary) -> None:
     for name in ("events", "violations", "quarantined", "identifiers", "profiles"):
         table.add_row(name, f"{counts.get(name, 0):,}", _change(counts.get(name, 0), before.get(name)))
     table.add_row("profiles merged", f"{counts.get('merges', 0):,}", "")
+    if summary.gates:
+        outcomes = [outcome for result in summary.gates for outcome in result.outcomes]
+        warned = sum(not outcome.success for outcome in outcomes)
+        table.add_row("expectations", f"{len(outcomes):,}", f"{warned:,} warned" if warned else "all met")
     console.print()
     console.print(table)
     if counts.get("violations"):
@@ -65,7 +69,7 @@ def show_run(console: Console, summary: RunSummary) -> None:
         console.print()
         show_syncs(console, summary.syncs)
     for warning in summary.warnings:
-        console.print(f"[yellow]warning[/] {warning}")
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
     console.print()
     console.print("  ".join(f"{part} {seconds:.1f} s" for part, seconds in summary.seconds.items()), style="dim")
 

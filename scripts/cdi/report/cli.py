@@ -1,0 +1,31 @@
+"""The command `cdi governance report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+governance = typer.Typer(name="governance", help="See how the data is governed.", no_args_is_help=True)
+
+
+@governance.callback()
+def common() -> None:
+    """See how the data is governed."""
+
+
+@governance.command("report")
+def report_command(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("output/governance.html"),
+    days: Annotated[int, typer.Option(min=7, max=365, help="How far back charts go.")] = 60,
+) -> None:
+    """Write a page with events, violations, quarantine, freshness, gate results, privacy requests and owners."""
+    from cdi.report.governance import write_report
+
+    console = Console()
+    with console.status("Asking the warehouse"):
+        page = write_report(context.obj.project(), out, days)
+    console.print(f"The report is in {page}: one file that needs no network.", soft_wrap=True, highlight=False)
