@@ -147,7 +147,7 @@ def test_no_model_gets_past_it(project):
 def test_a_revoked_yes_takes_the_person_out_of_the_tool(project, monkeypatch):
     made, _ = project
     syncs = ["webhook__abandoned_cart"]
-    # Activation models are views: of what lies below them, this is all that a choice changes.
+    # All that a choice changes.
     rebuild = ["run", "--select", "events", "consent_observations", "identifier_sets", "identity_graph"]
     with WebhookReceiver(secret=b"for-tests-only") as receiver:
         monkeypatch.setenv("CDI_WEBHOOK_SECRET", "for-tests-only")
@@ -159,7 +159,7 @@ def test_a_revoked_yes_takes_the_person_out_of_the_tool(project, monkeypatch):
             no = {"consent": {"categoryPreferences": {"Advertising": False}}}
             choice = message("track", START + timedelta(hours=1), event=PREFERENCE, userId="leaves", context=no)
             land_messages(warehouse, [choice], 2)
-        assert run_dbt(made, [*rebuild, "profile_consent"]).success
+        assert run_dbt(made, [*rebuild, "profile_consent", *syncs]).success
         (result,) = sync(made, names=syncs)
         assert (result.removed, result.delivered) == (1, 1)
         assert {row["email"] for row in held.values()} == {"stays@example.com"}
