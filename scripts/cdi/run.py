@@ -17,6 +17,7 @@ from rich.console import Console
 from cdi.dbt import DbtResult, NodeResult, run_dbt
 from cdi.errors import GateError, UsageError
 from cdi.landing import LandingResult, known_sources, land
+from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.sync import SyncResult, sync
 from cdi.warehouse import Warehouse, connect, quote
@@ -39,6 +40,8 @@ class RunSummary:
 
     run_id: str
     landings: list[LandingResult] = field(default_factory=list)
+    rows_suppressed: int = 0
+    """Rows of suppressed people that others than `cdi land` had put into raw tables."""
     counts: dict[str, int] = field(default_factory=dict)
     """events, profiles, identifiers and merges (profiles absorbed by this run), as they are now."""
     counts_before: dict[str, int] = field(default_factory=dict)
@@ -78,6 +81,8 @@ def run(
     with _part(summary, "land"):
         for source, path in sources_of(project.root, files):
             summary.landings.append(land(project, source, [path], console))
+        with connect(project) as warehouse:
+            summary.rows_suppressed = Suppression(project, warehouse).refuse_unbuilt()
     unreadable = [item.problem for result in summary.landings for item in result.unreadable]
     with _part(summary, "build"):
         with connect(project) as warehouse:

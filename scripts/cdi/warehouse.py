@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,11 @@ def connect(project: Project, read_only: bool = False) -> Warehouse:
         f"Target {project.target} is {project.dialect}; this command works on DuckDB and PostgreSQL.",
         "Choose another target with --target.",
     )
+
+
+def now() -> datetime:
+    """This moment, in UTC and without a zone, as tables keep it."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _arrow_type(column: psycopg.Column) -> pa.DataType:
