@@ -134,7 +134,9 @@ class DuckDBWarehouse(Warehouse):
         return self.connection.execute(sql, parameters or None).fetchall()
 
     def fetch(self, sql: str, parameters: Parameters | None = None) -> list[pa.RecordBatch]:
-        return self.connection.sql(sql, params=parameters or None).to_arrow_table().to_batches()
+        table = self.connection.sql(sql, params=parameters or None).to_arrow_table()
+        # No rows are one batch without any: it still says which columns there are.
+        return table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
 
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
         columns = ", ".join(quote(name) for name in reader.schema.names)

@@ -31,11 +31,7 @@ class Suppression:
             batches = warehouse.fetch(
                 f"select distinct identifier_hash from {SUPPRESSED} where identifier_hash is not null"
             )
-            self.known = (
-                pa.Table.from_batches(batches, pa.schema([("identifier_hash", pa.string())]))
-                if batches
-                else (self.known)
-            )
+            self.known = pa.Table.from_batches(batches)
         if not self.known.num_rows:
             return
         # Without the key suppressed people would come in: it is missed before anything is read.

@@ -104,7 +104,8 @@ def rejected_rows(values: str) -> Rows:
         "raw",
         "rejected",
         "(landed.load_id, landed.source_line) in ("
-        f" select words.load_id, words.source_line from ({REJECTED_WORDS}) as words where lower(words.word) in ({values})"
+        f" select words.load_id, words.source_line from ({REJECTED_WORDS}) as words"
+        f" where lower(words.word) in ({values})"
         " union all"
         # Values of several words are rare, and lines that were rejected few.
         f" select lines.load_id, lines.source_line from raw.rejected as lines inner join ({values}) as named"

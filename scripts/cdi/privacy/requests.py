@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def request(
         with session(project, tables) as warehouse:
             _check_key(warehouse, hasher, remember=not dry_run)
             batch_id = uuid.uuid4().hex
-            with _undone(warehouse) if dry_run else warehouse.transaction():
+            with undone(warehouse) if dry_run else warehouse.transaction():
                 named = read_identifiers(warehouse, tables, identifiers, file)
                 _write_down(warehouse, batch_id, regulation, hasher.hashes(named))
                 if regulation != UNSUPPRESS:
@@ -168,9 +168,11 @@ def all_requests(project: Project) -> list[dict[str, Any]]:
 @contextmanager
 def alone(project: Project) -> Iterator[None]:
     """One privacy command at a time. An open DuckDB file would lock out dbt; there, its own lock is what there is."""
-    with nullcontext() if project.dialect == "duckdb" else connect(project) as warehouse:
-        with warehouse.lock("privacy") if warehouse else nullcontext():
-            yield
+    if project.dialect == "duckdb":
+        yield
+        return
+    with connect(project) as warehouse, warehouse.lock("privacy"):
+        yield
 
 
 @contextmanager
@@ -250,8 +252,8 @@ def _answer(warehouse: Warehouse, tables: IdentityTables, batch_id: str, regulat
         batch,
     )
     unknown = warehouse.query(
-        f"select count(*) from cdi.privacy_identifiers as named where batch_id = $batch and is_named"
-        f" and not exists (select 1 from {tables['identity_graph']} as graph where graph.identifier = named.identifier)",
+        "select count(*) from cdi.privacy_identifiers as named where batch_id = $batch and is_named"
+        f" and not exists (select 1 from {tables['identity_graph']} as known where known.identifier = named.identifier)",
         batch,
     )[0][0]
     return Answer(
@@ -379,7 +381,8 @@ class _UndoneError(Exception):
 
 
 @contextmanager
-def _undone(warehouse: Warehouse) -> Iterator[None]:
+def undone(warehouse: Warehouse) -> Iterator[None]:
+    """Whatever happens inside leaves the warehouse as it was."""
     try:
         with warehouse.transaction():
             yield

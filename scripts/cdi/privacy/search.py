@@ -64,7 +64,7 @@ def prove(project: Project, identifiers: Iterable[str]) -> Proof:
         for spelling in (value.strip(), value.strip().lower())
     }
     proof = Proof()
-    with connect(project, read_only=project.dialect == "duckdb") as warehouse:
+    with connect(project) as warehouse:
         for (schema, table), columns in _text_columns(warehouse).items():
             _search_table(warehouse, schema, table, columns, values, digits, hashes, proof)
     _search_files(project.root, values, proof)

@@ -64,8 +64,8 @@ def deliver_deletions(project: Project, warehouse: Warehouse, declared: Declared
                 "insert into cdi.sync_runs (run_id, sync, started_at, finished_at, status, planned_removed,"
                 " delivered_removed, failed_removed, planned_added, delivered_added, failed_added, planned_changed,"
                 " delivered_changed, failed_changed, rejected, message) values ($run_id, $sync,"
-                " cast($started_at as timestamp), cast($now as timestamp), 'succeeded', $count, $count, 0, 0, 0, 0, 0, 0,"
-                " 0, 0, 'deletion')",
+                " cast($started_at as timestamp), cast($now as timestamp), 'succeeded', $count, $count, 0,"
+                " 0, 0, 0, 0, 0, 0, 0, 'deletion')",
                 {**sync, "run_id": run_id, "started_at": started_at, "now": now(), "count": len(keys)},
             )
         warehouse.execute(
