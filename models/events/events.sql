@@ -5,6 +5,7 @@
     indexes=cdi.indexes([{'columns': ['event_id'], 'unique': true}, {'columns': ['loaded_at']}, {'columns': ['event']}])
 ) }}
 {%- set newest = cdi.newest_load() %}
+{{- cdi.refuse_full_refresh_after_retention() }}
 -- One row per event from all systems, in one shape: its first arrival counts, later copies of the same id do not.
 
 with

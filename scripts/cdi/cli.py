@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
 from cdi.identity.cli import identity, why
+from cdi.pii import pii
 from cdi.privacy.cli import privacy
 from cdi.project import Project, load_project
 
@@ -205,6 +206,7 @@ def demo(
 app.command()(why)
 app.add_typer(identity)
 app.add_typer(privacy)
+app.add_typer(pii)
 
 
 def log_as_json(path: Path) -> None:

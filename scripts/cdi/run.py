@@ -17,6 +17,7 @@ from rich.console import Console
 from cdi.dbt import DbtResult, NodeResult, run_dbt
 from cdi.errors import GateError, UsageError
 from cdi.landing import LandingResult, known_sources, land
+from cdi.pii import refresh_masks
 from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.sync import SyncResult, sync
@@ -99,6 +100,7 @@ def run(
     failed = [node for node in result.nodes if node.failed]
     if failed or not result.success:
         raise gate_error(failed, summary)
+    refresh_masks(project, result.manifest)
     with connect(project) as warehouse:
         _count(warehouse, result, summary)
         _remember(warehouse, summary, started_at)

@@ -10,6 +10,7 @@ from typing import Any
 from cdi.dbt import run_dbt
 from cdi.errors import CdiError
 from cdi.identity.tables import IdentityTables
+from cdi.pii import refresh_masks
 from cdi.privacy.people import spellings
 from cdi.privacy.raw import SHORTEST, all_rows
 from cdi.project import Project
@@ -71,6 +72,7 @@ def models(project: Project, tables: IdentityTables, batch_id: str, as_of: str |
             f"{failed[0].name} could not be built without the person. The request is not finished.",
             "See logs/dbt.log, mend the model and run `cdi privacy resume`.",
         )
+    refresh_masks(project, result.manifest)
     with session(project, tables) as warehouse:
         place(warehouse, batch_id, "models", lambda: len(result.nodes))
 

@@ -253,7 +253,7 @@ def _answer(warehouse: Warehouse, tables: IdentityTables, batch_id: str, regulat
     )
     unknown = warehouse.query(
         "select count(*) from cdi.privacy_identifiers as named where batch_id = $batch and is_named"
-        f" and not exists (select 1 from {tables['identity_graph']} as known where known.identifier = named.identifier)",
+        f" and not exists (select 1 from {tables['identity_graph']} as k where k.identifier = named.identifier)",
         batch,
     )[0][0]
     return Answer(
