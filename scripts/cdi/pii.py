@@ -98,32 +98,48 @@ def scan(project: Project, manifest: Any = None) -> list[Suspect]:
 
 
 def _scan_table(warehouse: Warehouse, schema: str, table: str, columns: list[str]) -> list[Suspect]:
-    tests, parameters = [], {"card": _CARD, **_CONTENT}
-    matches = "regexp_matches({}, ${})" if warehouse.dialect == "duckdb" else "{} ~ ${}"
+    patterns = {**_CONTENT, "card": _CARD}
+    tests = []
     for column in columns:
         text = f"lower(cast({quote(column)} as text))"
         tests.append(f"count(nullif({text}, ''))")
-        tests += [f"count(case when {matches.format(text, kind)} then 1 end)" for kind in _CONTENT]
-        candidate = (
-            f"regexp_extract({text}, $card, 2)"
-            if warehouse.dialect == "duckdb"
-            else f"(regexp_match({text}, $card))[2]"
-        )
-        digits = f"reverse(regexp_replace({candidate}, '[^0-9]', '', 'g'))"
-        tests.append(f"count(nullif({candidate}, ''))")
-        tests.append(f"count(case when length({digits}) >= 13 and mod({_luhn(digits)}, 10) = 0 then 1 end)")
-    numbers = warehouse.query(f"select {', '.join(tests)} from {quote(schema, table)}", parameters)[0]
-    found, width = [], len(_CONTENT) + 3
+        tests += [f"count(case when {_matches(warehouse, text, kind)} then 1 end)" for kind in patterns]
+    numbers = warehouse.query(f"select {', '.join(tests)} from {quote(schema, table)}", patterns)[0]
+    found, width = [], len(patterns) + 1
     for position, column in enumerate(columns):
-        filled, *counts, candidates, cards = numbers[position * width : (position + 1) * width]
-        found += [
-            Suspect(schema, table, column, kind, count) for kind, count in zip(_CONTENT, counts, strict=True) if count
-        ]
-        if cards and cards > _CARD_SHARE * candidates:
-            found.append(Suspect(schema, table, column, "card", cards))
-        if _NAMES.match(column.lower()) and not any(counts):
-            found.append(Suspect(schema, table, column, "name", filled))
+        filled, *counts = numbers[position * width : (position + 1) * width]
+        of_kind = dict(zip(patterns, counts, strict=True))
+        candidates = of_kind.pop("card")
+        cards = _count_cards(warehouse, schema, table, column) if candidates else 0
+        if cards > _CARD_SHARE * candidates:
+            of_kind["card"] = cards
+        if _NAMES.match(column.lower()) and not any(of_kind.values()):
+            of_kind["name"] = filled
+        found += [Suspect(schema, table, column, kind, count) for kind, count in of_kind.items() if count]
     return found
+
+
+def _matches(warehouse: Warehouse, text: str, parameter: str) -> str:
+    return f"regexp_matches({text}, ${parameter})" if warehouse.dialect == "duckdb" else f"{text} ~ ${parameter}"
+
+
+def _count_cards(warehouse: Warehouse, schema: str, table: str, column: str) -> int:
+    """Rows whose first candidate for a card number has the right check digit."""
+    text = f"lower(cast({quote(column)} as text))"
+    number = (
+        f"regexp_extract({text}, $card, 2)" if warehouse.dialect == "duckdb" else f"(regexp_match({text}, $card))[2]"
+    )
+    return warehouse.query(
+        f"""
+        with candidates as materialized (
+            select reverse(regexp_replace({number}, '[^0-9]', '', 'g')) as digits
+            from {quote(schema, table)}
+            where {_matches(warehouse, text, "card")}
+        )
+        select count(*) from candidates where length(digits) >= 13 and mod({_luhn("digits")}, 10) = 0
+        """,
+        {"card": _CARD},
+    )[0][0]
 
 
 def _luhn(digits: str) -> str:

@@ -157,7 +157,7 @@ def check_masks(query, owner) -> None:
     assert query("select count(properties) + count(context) from masked.events") == [(0,)]
 
 
-def test_old_raw_rows_go_and_profiles_stay(project: Project, tmp_path: Path):
+def test_old_raw_rows_go_and_profiles_stay(project: Project):
     with connect(project) as warehouse:
         before = sorted(warehouse.query("select profile_id, count_events from profiles.profiles"))
         # All of it landed just now: half of it is made to look old.
@@ -171,12 +171,12 @@ def test_old_raw_rows_go_and_profiles_stay(project: Project, tmp_path: Path):
     assert sum(retain(project, 30).values()) == 0
     with connect(project) as warehouse:
         assert warehouse.query("select count(*) from raw.segment_messages") == rows
-    assert run_dbt(project, BUILD).success
+    profiles = ["identifier_sets", "identity_graph", "identifier_activity", "profile_activity", "profiles"]
+    assert run_dbt(project, ["run", "--select", "events", *profiles]).success
     with connect(project) as warehouse:
         assert sorted(warehouse.query("select profile_id, count_events from profiles.profiles")) == before
     result = run_dbt(project, ["run", "--full-refresh", "--select", "events"])
-    assert "cannot be built from its beginning" in result.nodes[0].message
-    above = ["run", "--full-refresh", "--select", "events+", "--exclude", "events"]
-    assert run_dbt(project, above).success
+    assert "cannot be built from its beginning" in next(node.message for node in result.nodes if node.name == "events")
+    assert run_dbt(project, ["run", "--full-refresh", "--select", *profiles]).success
     with connect(project) as warehouse:
         assert sorted(warehouse.query("select profile_id, count_events from profiles.profiles")) == before
