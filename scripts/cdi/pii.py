@@ -80,7 +80,8 @@ def scan(project: Project, manifest: Any = None) -> list[Suspect]:
     E-mail addresses, telephone and card numbers and IP addresses by what is in the column, names, addresses and days of
     birth by what it is called. `pii: false` says that somebody looked. All in the warehouse, one pass over each table.
     """
-    known = marks(manifest or load_manifest(project))
+    manifest = manifest or load_manifest(project)
+    known, masked = marks(manifest), masked_schema(manifest)
     suspects: list[Suspect] = []
     with connect(project) as warehouse:
         columns: dict[tuple[str, str], list[str]] = {}
@@ -88,7 +89,7 @@ def scan(project: Project, manifest: Any = None) -> list[Suspect]:
             "select table_schema, table_name, column_name, lower(data_type) from information_schema.columns"
             " order by 1, 2, ordinal_position"
         ):
-            own = schema in _INTERNAL or schema == MASKED or table in _BESIDE or (schema == "raw" and table in _OWN_RAW)
+            own = schema in _INTERNAL or schema == masked or table in _BESIDE or (schema == "raw" and table in _OWN_RAW)
             marked = known.get((schema, table), {}).get(column.lower()) is not None
             if not own and not marked and kind.startswith(_TEXT):
                 columns.setdefault((schema, table), []).append(column)
@@ -151,7 +152,12 @@ def _luhn(digits: str) -> str:
     return "(" + " + ".join(terms) + ")"
 
 
-MASKED = "masked"
+def masked_schema(manifest: Any) -> str:
+    """The schema of the masked views, with the project's prefix."""
+    node = next(node for node in manifest.nodes.values() if node.name == "identity_graph")
+    return node.schema.removesuffix(node.config.schema) + "masked"
+
+
 _KEY = "(select value from cdi.masking_key)"
 # Plain hashes of identifiers, by which whoever has a list of addresses could tell whose they are; ids that hold one.
 _PSEUDONYM = re.compile(r"^(.*_)?(profile_id|identifier_id|identifier_set_id|event_id|arrival)$")
@@ -191,7 +197,7 @@ def mask(project: Project, role: str | None = None, manifest: Any = None) -> Mas
     the same: as their owner, a superuser or a member of another role.
     """
     manifest = manifest or load_manifest(project)
-    known = marks(manifest)
+    known, schema = marks(manifest), masked_schema(manifest)
     nodes = [
         node
         for node in manifest.nodes.values()
@@ -207,13 +213,13 @@ def mask(project: Project, role: str | None = None, manifest: Any = None) -> Mas
                 "insert into cdi.masking_key select $key where not exists (select 1 from cdi.masking_key)",
                 {"key": secrets.token_hex(32)},
             )
-            warehouse.execute(f"drop schema if exists {MASKED} cascade")
-            warehouse.execute(f"create schema {MASKED}")
+            warehouse.execute(f"drop schema if exists {quote(schema)} cascade")
+            warehouse.execute(f"create schema {quote(schema)}")
             for node in nodes:
                 columns = _masked_columns(warehouse, node, known[node.schema, node.alias])
                 if columns:
                     warehouse.execute(
-                        f"create view {quote(MASKED, node.alias)} as select {', '.join(sql for sql, _ in columns)}"
+                        f"create view {quote(schema, node.alias)} as select {', '.join(sql for sql, _ in columns)}"
                         f" from {quote(node.schema, node.alias)}"
                     )
                     views += 1
@@ -225,7 +231,7 @@ def mask(project: Project, role: str | None = None, manifest: Any = None) -> Mas
                     "raw",
                 }
                 for name in roles:
-                    _grant(warehouse, name, schemas)
+                    _grant(warehouse, name, schemas, schema)
             elif role:
                 raise UsageError("DuckDB has no roles.", "Leave --role away: the views are made all the same.")
     except psycopg.errors.InsufficientPrivilege as error:
@@ -266,15 +272,15 @@ def _roles(warehouse: Warehouse, role: str | None) -> list[str]:
     return [row[0] for row in warehouse.query("select role from cdi.masked_roles order by 1")]
 
 
-def _grant(warehouse: Warehouse, role: str, schemas: set[str]) -> None:
+def _grant(warehouse: Warehouse, role: str, schemas: set[str], masked: str) -> None:
     if not warehouse.query("select 1 from pg_roles where rolname = $role", {"role": role}):
         warehouse.execute(f"create role {quote(role)} nologin")
     there = {row[0] for row in warehouse.query("select nspname from pg_namespace")}
     for schema in sorted(schemas & there):
         warehouse.execute(f"revoke all on all tables in schema {quote(schema)} from {quote(role)}")
         warehouse.execute(f"revoke all on schema {quote(schema)} from {quote(role)}")
-    warehouse.execute(f"grant usage on schema {MASKED} to {quote(role)}")
-    warehouse.execute(f"grant select on all tables in schema {MASKED} to {quote(role)}")
+    warehouse.execute(f"grant usage on schema {quote(masked)} to {quote(role)}")
+    warehouse.execute(f"grant select on all tables in schema {quote(masked)} to {quote(role)}")
     readable = warehouse.query(
         "select n.nspname || '.' || c.relname from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
         " where n.nspname = any($schemas) and c.relkind in ('r', 'v', 'm', 'p')"
@@ -314,4 +320,4 @@ def mask_command(
     """Make the schema `masked` for analysts: a view of each model, personal data masked."""
     masking = mask(context.obj.project(), role)
     readers = f" They are what {', '.join(masking.roles)} may read." if masking.roles else ""
-    typer.echo(f"{masking.views} views in schema {MASKED}, {masking.columns} columns masked.{readers}")
+    typer.echo(f"{masking.views} masked views, {masking.columns} columns masked.{readers}")

@@ -94,6 +94,7 @@ class Warehouse(ABC):
 # DuckDB calls a database by its file's name, so that `raw.loads` could be two things.
 _SCHEMAS = {
     "raw", "staging", "events", "governance", "identity", "profiles", "audiences", "activation", "seeds", "cdi",
+    "masked",
 }  # fmt: skip
 
 

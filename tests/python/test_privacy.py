@@ -19,6 +19,8 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 from support import START, copy_project, message, new_project
@@ -37,6 +39,9 @@ from cdi.privacy.search import prove
 from cdi.project import Project
 from cdi.receiver import WebhookReceiver
 from cdi.sync import sync
+from cdi.sync.tools import Batch, Delivery
+from cdi.sync.tools.file import FileTool
+from cdi.sync.tools.webhook import WebhookTool
 from cdi.warehouse import connect, quote
 
 AS_OF = (START + timedelta(days=10)).isoformat(sep=" ")
@@ -380,6 +385,56 @@ def test_what_is_asked_wrongly_does_nothing(world: World, monkeypatch, tmp_path:
     with pytest.raises(UsageError, match="CDI_PRIVACY_KEY is not set"):
         land(world.project, "segment", [line])
     assert len(all_requests(world.project)) == before
+
+
+@pytest.mark.parametrize(("can_delete", "statuses"), [(True, ["FAILED", "FINISHED"]), (False, ["NOT_SUPPORTED"] * 2)])
+def test_a_tool_that_refuses_or_cannot_delete(world: World, monkeypatch, can_delete: bool, statuses: list[str]):
+    name, batch = "webhook__high_value_customers", f"batch-{can_delete}"
+    monkeypatch.setattr(WebhookTool, "can_delete", can_delete)
+    with connect(world.project) as warehouse:
+        for table, column, value in (
+            ("deletion_requests (batch_id, status, sync, key)", "$name, 'k'", "INITIALIZED"),
+            ("privacy_request_places (batch_id, status, place)", "'tool: ' || $name", "RUNNING"),
+            ("privacy_requests (batch_id, status, regulation)", "$name", "RUNNING"),
+        ):
+            values = {"batch": batch, "name": name}
+            warehouse.execute(f"insert into cdi.{table} values ($batch, '{value}', {column})", values)
+    world.receiver.faults.answers[:] = [400]
+    seen = []
+    for _ in range(2):
+        sync(world.project, names=[name])
+        with connect(world.project) as warehouse:
+            seen += warehouse.query("select status, key from cdi.deletion_requests where batch_id = $b", {"b": batch})
+    world.receiver.faults.answers.clear()
+    assert [status for status, _ in seen] == statuses
+    assert seen[-1][1] is None
+    status = next(row["status"] for row in all_requests(world.project) if row["batch_id"] == batch)
+    assert status == ("FINISHED" if can_delete else "PARTIAL_SUCCESS")
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
+def test_files_that_were_written_forget(tmp_path: Path, kind: str):
+    options = {"format": kind, "path": "out"}
+    rows = pa.RecordBatch.from_pydict(
+        {"id": ["a", "b", "c"], "mail": ['"x", y', None, "z@example.com"], "n": [1, 2, 3]}
+    )
+    for sequence, operation in ((1, "upsert"), (2, "delete")):
+        tool = FileTool(options, Delivery("people", "id", tmp_path, f"run{sequence}", sequence))
+        if operation == "upsert":
+            tool.send(Batch("upsert", rows, ""))
+        else:
+            before = read_back(sorted((tmp_path / "out").iterdir())[0])
+            tool.delete(Batch("delete", pa.RecordBatch.from_pydict({"id": ["b", "never"]}), ""))
+        tool.finish()
+    first, second = sorted((tmp_path / "out").iterdir())
+    assert read_back(first) == [row for row in before if row["id"] != "b"]
+    assert [(row["operation"], row["id"]) for row in read_back(second)] == [("delete", "b"), ("delete", "never")]
+
+
+def read_back(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".ndjson":
+        return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    return (pq.read_table(path) if path.suffix == ".parquet" else pa_csv.read_csv(path)).to_pylist()
 
 
 def test_the_hash_is_hmac_sha256(monkeypatch):

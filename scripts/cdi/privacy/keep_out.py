@@ -68,12 +68,16 @@ class Suppression:
         if self.is_empty:
             return 0
         events = quote(self.schema, "events")
-        where, parameters = "true", None
+        where = "true"
         if self.warehouse.relation_exists(self.schema, "events"):
-            where = f"not exists (select 1 from {events} as built where built.event_id = arrivals.event_id)"
-            where += f" or loaded_at > (select max(loaded_at) from {events} as built)"
+            # What the next build takes: see macros/events/newly_arrived.sql.
+            where = (
+                f"loaded_at > coalesce((select max(loaded_at) from {events}), timestamp '1970-01-01')"
+                " or (source = 'segment_warehouse' and not exists"
+                f" (select 1 from {events} as built where built.event_id = arrivals.event_id))"
+            )
         with self.warehouse.transaction():
-            if not self._arrivals(where, parameters):
+            if not self._arrivals(where, None):
                 return 0
             refused = 0
             for tables in known_sources(self.project.root).values():

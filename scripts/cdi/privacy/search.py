@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import md5
 from pathlib import Path
@@ -139,11 +139,12 @@ def _search_files(root: Path, values: set[str], proof: Proof) -> None:
                 proof.findings.append(Finding(str(path.relative_to(root)), "value", count))
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[str]:
     if path.suffix == ".parquet":
         with duckdb.connect() as engine:
-            rows = engine.execute(
-                "select cast(rows as text) from read_parquet($path) as rows", {"path": str(path)}
-            ).fetchall()
-        return [row[0] for row in rows]
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+            rows = engine.execute("select cast(rows as text) from read_parquet($path) as rows", {"path": str(path)})
+            while batch := rows.fetchmany(10_000):
+                yield from (row[0] for row in batch)
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        yield from file
