@@ -39,16 +39,17 @@ class Rows:
 def rows_of_events(warehouse: Warehouse, table: RawTable, events: str) -> Rows:
     """The rows of a raw table that the arrivals in `events` (event_id, source, load_id, source_line) were made from."""
     relation = quote(table.schema, table.identifier)
+    source = f"gone.source = '{table.system}'"
     condition = (
-        f"exists (select 1 from {events} as gone"
-        " where gone.load_id = landed.load_id and gone.source_line = landed.source_line)"
+        f"exists (select 1 from {events} as gone where {source}"
+        " and gone.load_id = landed.load_id and gone.source_line = landed.source_line)"
     )
     if table.event_key:
         same = " and ".join(f"one.{quote(key)} is not distinct from landed.{quote(key)}" for key in table.event_key)
         condition = (
             f"exists (select 1 from {relation} as one inner join {events} as gone"
             " on gone.load_id = one.load_id and gone.source_line = one.source_line"
-            f" where one.load_id = landed.load_id and {same})"
+            f" where one.load_id = landed.load_id and {source} and {same})"
         )
     if table.record_column:
         column = f"landed.{quote(table.record_column)}"
@@ -57,7 +58,7 @@ def rows_of_events(warehouse: Warehouse, table: RawTable, events: str) -> Rows:
         condition = (
             f"({condition} or ((landed.load_id is null or landed.source_line is null)"
             f" and coalesce(nullif(trim({message_id}), ''), md5(cast({column} as text)))"
-            f" in (select event_id from {events} as gone where gone.source = '{table.system}')))"
+            f" in (select event_id from {events} as gone where {source})))"
         )
     return Rows(table.schema, table.identifier, condition)
 
