@@ -8,18 +8,48 @@
 {% endmacro %}
 
 {#
-  A condition for the where clause of an activation model: the person has not refused any category that the tool needs
-  (seeds/consent_categories.csv). Somebody who never chose may be sent: no consent object means that data flows.
-  Source: Segment, "Consent in Segment".
+  The rows of an activation model's SQL that its tool may get: `profile_id` is a person that there is, whose data is not
+  suppressed, and who has not refused a category that the tool needs (seeds/consent_categories.csv). Whoever ever chose
+  must have said yes to each of them; somebody who never chose may be sent. Source: Segment, "Consent in Segment".
 #}
-{% macro consent_allows(tool, profile_id='profile_id') -%}
-    not exists (
-        select 1
-        from {{ ref('profile_consent') }} as choices
-        inner join {{ ref('consent_categories') }} as needed on choices.category = needed.category
-        where
-            needed.tool = '{{ tool }}'
-            and choices.profile_id = {{ profile_id }}
-            and not choices.is_granted
-    )
-{%- endmacro %}
+{% macro permitted_rows(sql, tool) %}
+    {%- set tool = dbt.escape_single_quotes(tool) %}
+    select model.*
+    from (
+        {{ sql }}
+    ) as model
+    where
+        exists (
+            select 1 from {{ ref('profiles') }} as people where people.profile_id = model.profile_id
+        )
+        and not exists (
+            select 1 from {{ ref('suppressed_profiles') }} as suppressed
+            where suppressed.profile_id = model.profile_id
+        )
+        and not exists (
+            select 1
+            from (
+                select
+                    choices.profile_id,
+                    count(case when choices.is_granted then needed.category end) as count_granted
+                from {{ ref('profile_consent') }} as choices
+                left join {{ ref('consent_categories') }} as needed
+                    on choices.category = needed.category and needed.tool = '{{ tool }}'
+                group by choices.profile_id
+            ) as chosen
+            where
+                chosen.profile_id = model.profile_id
+                and chosen.count_granted < (
+                    select count(needed.category)
+                    from {{ ref('consent_categories') }} as needed
+                    where needed.tool = '{{ tool }}'
+                )
+        )
+{% endmacro %}
+
+{# What permitted_rows reads, so that dbt builds it before any activation model: a hook of all of them. #}
+{% macro activation_inputs() %}
+    {%- do [
+        ref('profiles'), ref('suppressed_profiles'), ref('profile_consent'), ref('consent_categories')
+    ] -%}
+{% endmacro %}

@@ -11,6 +11,12 @@
     {% for schema in cdi.written_sources() | map(attribute='schema') | unique %}
         {% do statements.append('create schema if not exists ' ~ schema) %}
     {% endfor %}
+    {#- What `cdi privacy` fills, and every activation model reads. -#}
+    {% do statements.append(
+        'create table if not exists ' ~ source('privacy', 'suppressed_identifiers') ~ ' (identifier_hash '
+        ~ dbt.type_string() ~ ', identifier_id ' ~ dbt.type_string() ~ ', request_id ' ~ dbt.type_string()
+        ~ ', suppressed_at ' ~ dbt.type_timestamp() ~ ')'
+    ) %}
     {% set existing = cdi.raw_columns() %}
     {% set types = {'json': cdi.type_json(), 'numeric': dbt.type_numeric(), 'timestamp': dbt.type_timestamp()} %}
     {% for source_table in cdi.written_sources() %}

@@ -8,6 +8,7 @@
 ) }}
 {%- set newest = cdi.newest_load() %}
 {%- set plans = cdi.plan() if execute else [] %}
+{{- cdi.refuse_full_refresh_after_retention() }}
 -- One row per event from all systems and time it was held against the tracking plan: its first arrival, and every
 -- release from quarantine; later copies of the same id are dropped. `verdict` says whether it is among the events.
 

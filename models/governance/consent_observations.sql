@@ -31,7 +31,7 @@ newest_choices as (
     select
         identifier,
         {% for category in categories -%}
-        max({{ cdi.sortable_timestamp('event_at') }} || case when {{ category | lower }} = 'true' then '1' else '0' end)
+        max({{ cdi.sortable_timestamp('event_at') }} || case when {{ category | lower }} = 'true' then '0' else '1' end)
             as {{ category | lower }},
         {% endfor -%}
         max(loaded_at) as loaded_at
@@ -45,7 +45,8 @@ newest_choices as (
 select
     identifier,
     cast('{{ category }}' as {{ dbt.type_string() }}) as category,
-    -- Time and choice as one text, so that the latest of several rows is their max().
+    -- Time and choice as one text, so that the latest of several rows is their max(): of two choices at the same
+    -- moment, the no.
     {{ category | lower }} as choice,
     loaded_at
 from newest_choices

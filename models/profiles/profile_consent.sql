@@ -17,5 +17,5 @@ choices as (
 select
     profile_id,
     category,
-    substr(choice, 21, 1) = '1' as is_granted
+    substr(choice, 21, 1) = '0' as is_granted
 from choices

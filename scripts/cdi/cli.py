@@ -17,6 +17,8 @@ from cdi.gates import OnFailure
 from cdi.gates.cli import validate
 from cdi.identity.cli import identity, why
 from cdi.plan.cli import plan
+from cdi.pii import pii
+from cdi.privacy.cli import privacy
 from cdi.project import Project, load_project
 from cdi.quarantine_cli import quarantine
 from cdi.report.cli import governance
@@ -215,6 +217,8 @@ app.add_typer(identity)
 app.add_typer(plan)
 app.add_typer(quarantine)
 app.add_typer(governance)
+app.add_typer(privacy)
+app.add_typer(pii)
 
 
 def log_as_json(path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import chdir
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +73,7 @@ def run_dbt(
         options += ["--target-path", rest[rest.index("--target-path") + 1]]
     log.info("dbt %s", " ".join([command, *rest]))
     # Paths in profiles.yml, such as DuckDB's, are relative to the project.
-    with chdir(project.root):
+    with chdir(project.root), _own_arguments(command):
         answer = None
         if manifest is None:
             answer = dbtRunner().invoke([*shared, "parse", *options])
@@ -88,6 +89,17 @@ def run_dbt(
         manifest=manifest,
         invocation_id=get_invocation_id(),
     )
+
+
+@contextmanager
+def _own_arguments(command: str) -> Iterator[None]:
+    """dbt writes this process's arguments into target/run_results.json: ours may name a person."""
+    arguments = sys.argv
+    sys.argv = ["cdi", command]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
 
 
 def load_manifest(project: Project) -> Any:

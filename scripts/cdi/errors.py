@@ -47,7 +47,7 @@ class DeliveryError(CdiError):
     exit_code = 5
 
 
-_SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY|PRIVACY_KEY|CREDENTIAL", re.IGNORECASE)
 
 
 def mask_secrets(text: str) -> str:

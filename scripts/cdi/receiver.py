@@ -87,7 +87,7 @@ class WebhookReceiver:
             if idempotency_key:
                 self.seen_keys.add(idempotency_key)
             held = self.held.setdefault(sync, {})
-            if operation == "remove":
+            if operation in ("remove", "delete"):
                 for key in keyed:
                     held.pop(key, None)
             else:

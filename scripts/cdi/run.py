@@ -19,6 +19,8 @@ from cdi.errors import GateError, UsageError
 from cdi.gates import GateResult, OnFailure
 from cdi.gates.checkpoints import Gates, gate_message, import_in_background
 from cdi.landing import LandingResult, known_sources, land
+from cdi.pii import refresh_masks
+from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.run_counts import RUN_COUNTS, ensure_run_counts
 from cdi.sync import SyncResult, sync
@@ -42,6 +44,8 @@ class RunSummary:
 
     run_id: str
     landings: list[LandingResult] = field(default_factory=list)
+    rows_suppressed: int = 0
+    """Rows of suppressed people that others than `cdi land` had put into raw tables."""
     counts: dict[str, int] = field(default_factory=dict)
     """events, profiles, identifiers, violations of the plan, quarantined (events) and merges (profiles absorbed by this
     run), as they are now."""
@@ -116,6 +120,8 @@ def run(
     with _part(summary, "land"):
         for source, path in sources_of(project.root, files):
             summary.landings.append(land(project, source, [path], console))
+        with connect(project) as warehouse:
+            summary.rows_suppressed = Suppression(project, warehouse).refuse_unbuilt()
     unreadable = [item.problem for result in summary.landings for item in result.unreadable]
     with _part(summary, "build"), connect(project) as warehouse:
         ensure_run_counts(warehouse)
@@ -123,6 +129,7 @@ def run(
     # One moment for all steps.
     variables = {"as_of": as_of or started_at.strftime("%Y-%m-%d %H:%M:%S")}
     results = _build(project, variables, full_refresh, on_failure, summary, console)
+    refresh_masks(project, results[-1].manifest)
     with connect(project) as warehouse:
         _count(warehouse, results, summary)
         _remember(warehouse, summary, started_at)

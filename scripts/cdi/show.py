@@ -33,6 +33,8 @@ def show_landing(console: Console, result: LandingResult) -> None:
         style="bold",
     )
     console.print(table)
+    if result.rows_suppressed:
+        console.print(f"{result.rows_suppressed:,} lines of suppressed people were not kept.")
     if result.rows_rejected:
         console.print("Rejected lines are kept with their reason in raw.rejected.")
 
@@ -92,6 +94,8 @@ def show_syncs(console: Console, results: list[SyncResult], dry_run: bool = Fals
     if dry_run:
         console.print("Nothing was sent.")
     for item in results:
+        if item.deleted:
+            console.print(f"{item.sync}: {item.deleted:,} people to forget were handed over.", highlight=False)
         if item.problem:
             console.print(f"[red]{item.sync}[/]: {item.problem}", highlight=False)
 

@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ class Warehouse(ABC):
 # DuckDB calls a database by its file's name, so that `raw.loads` could be two things.
 _SCHEMAS = {
     "raw", "staging", "events", "governance", "identity", "profiles", "audiences", "activation", "seeds", "cdi",
+    "masked",
 }  # fmt: skip
 
 
@@ -133,7 +135,9 @@ class DuckDBWarehouse(Warehouse):
         return self.connection.execute(sql, parameters or None).fetchall()
 
     def fetch(self, sql: str, parameters: Parameters | None = None) -> list[pa.RecordBatch]:
-        return self.connection.sql(sql, params=parameters or None).to_arrow_table().to_batches()
+        table = self.connection.sql(sql, params=parameters or None).to_arrow_table()
+        # No rows are one batch without any: it still says which columns there are.
+        return table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
 
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
         columns = ", ".join(quote(name) for name in reader.schema.names)
@@ -243,6 +247,11 @@ def connect(project: Project, read_only: bool = False) -> Warehouse:
         f"Target {project.target} is {project.dialect}; this command works on DuckDB and PostgreSQL.",
         "Choose another target with --target.",
     )
+
+
+def now() -> datetime:
+    """This moment, in UTC and without a zone, as tables keep it."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _arrow_type(column: psycopg.Column) -> pa.DataType:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 import pyarrow as pa
+import yaml
+from psycopg.conninfo import conninfo_to_dict
 
+from cdi.project import Project, load_project
 from cdi.warehouse import Warehouse
 
 START = datetime(2026, 11, 1, 12, 0, 0)
@@ -57,3 +65,35 @@ def land_messages(warehouse: Warehouse, messages: Iterable[Mapping[str, Any]], l
 def rows_of(warehouse: Warehouse, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
     """All rows of a table in a stable order, JSON as text."""
     return sorted(warehouse.query(f"select {columns} from {table}"), key=repr)
+
+
+def copy_project(root: Path, folder: Path) -> Path:
+    """The project in a folder of its own, for tests that change it or write below it."""
+    left_out = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*", "__pycache__")
+    shutil.copytree(root, folder, ignore=left_out)
+    return folder
+
+
+@contextmanager
+def new_project(kind: str, root: Path, folder: Path, postgres_url: str | None) -> Iterator[Project]:
+    """The dbt project in `root` with an empty warehouse that is gone afterwards; a module's tests may share it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"cdi_test_{uuid.uuid4().hex[:12]}"
+    output: dict[str, Any] = {"type": kind, "schema": "cdi", "threads": 2}
+    if kind == "duckdb":
+        output["path"] = str(folder / "test.duckdb")
+    else:
+        with psycopg.connect(postgres_url, autocommit=True) as server:
+            server.execute(f'create database "{name}"')
+        info = conninfo_to_dict(postgres_url)
+        output |= {
+            "host": info["host"], "port": int(info["port"]), "user": info["user"],
+            "password": info.get("password", "none"), "dbname": name,
+        }  # fmt: skip
+    (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": kind, "outputs": {kind: output}}}))
+    try:
+        yield load_project(root, folder, kind)
+    finally:
+        if kind == "postgres":
+            with psycopg.connect(postgres_url, autocommit=True) as server:
+                server.execute(f'drop database if exists "{name}" with (force)')

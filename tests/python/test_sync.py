@@ -384,7 +384,7 @@ def manifest(**syncs: dict) -> SimpleNamespace:
         nodes={
             name: SimpleNamespace(
                 name=name, resource_type="model", schema="activation", alias="people", patch_path=f"cdi://{name}.yml",
-                config=SimpleNamespace(meta={"sync": declaration}),
+                config=SimpleNamespace(meta={"sync": declaration}, materialized="activation"),
             )
             for name, declaration in syncs.items()
         }

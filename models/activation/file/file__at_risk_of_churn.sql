@@ -7,4 +7,3 @@ select
     days_since_last_order,
     favourite_category
 from {{ ref('at_risk_of_churn') }}
-where {{ cdi.consent_allows('file', 'at_risk_of_churn.profile_id') }}

@@ -7,4 +7,3 @@ select
     last_store_order_at,
     favourite_category
 from {{ ref('lapsed_store_buyers_online') }}
-where {{ cdi.consent_allows('file', 'lapsed_store_buyers_online.profile_id') }}

@@ -6,4 +6,3 @@ select
     first_name,
     favourite_category
 from {{ ref('newsletter_subscribers') }}
-where {{ cdi.consent_allows('file', 'newsletter_subscribers.profile_id') }}

@@ -8,4 +8,3 @@ select
     cart_value,
     last_added_at
 from {{ ref('abandoned_cart') }}
-where {{ cdi.consent_allows('webhook', 'abandoned_cart.profile_id') }}

@@ -8,4 +8,3 @@ select
     net_revenue,
     favourite_category
 from {{ ref('high_value_customers') }}
-where {{ cdi.consent_allows('webhook', 'high_value_customers.profile_id') }}

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import psycopg
@@ -32,6 +32,9 @@ from cdi.landing.tables import add_columns, ensure_tables, next_load_time
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect, quote
 
+if TYPE_CHECKING:
+    from cdi.privacy.keep_out import Suppression
+
 log = logging.getLogger(__name__)
 
 # What counts in a folder; a file that is named lands whatever it is called.
@@ -46,6 +49,7 @@ class FileLanding:
     table: RawTable | None
     rows_landed: int = 0
     rows_rejected: int = 0
+    rows_suppressed: int = 0
     already_landed: bool = False
     problem: str = ""
     """Why the file could not be read; it left nothing then."""
@@ -68,6 +72,11 @@ class LandingResult:
         return sum(item.rows_rejected for item in self.files)
 
     @property
+    def rows_suppressed(self) -> int:
+        """Lines of suppressed people: they were not kept."""
+        return sum(item.rows_suppressed for item in self.files)
+
+    @property
     def unreadable(self) -> list[FileLanding]:
         """Files that could not be read."""
         return [item for item in self.files if item.problem]
@@ -83,6 +92,9 @@ def land(
     pattern without a file; the others land. Raises UsageError for an unknown source and WarehouseError where the
     warehouse does not take part.
     """
+    # What keeps people out reads how sources land.
+    from cdi.privacy.keep_out import Suppression
+
     tables = find_tables(project.root, source)
     paths, problems = find_files(patterns)
     result = LandingResult([FileLanding(path, None, problem=problem) for path, problem in problems.items()])
@@ -94,12 +106,15 @@ def land(
         with connect(project) as warehouse, warehouse.lock("land"), progress:
             ensure_tables(warehouse, tables)
             judge = Judge()
+            suppression = Suppression(project, warehouse)
             task = progress.add_task(f"Landing {source}", total=sum(_size(path) for path in paths))
             for path in paths:
                 table = None
                 try:
                     table = table_of_file(tables, path)
-                    landing = land_file(warehouse, judge, table, path, lambda count: progress.advance(task, count))
+                    landing = land_file(
+                        warehouse, judge, table, path, lambda count: progress.advance(task, count), suppression
+                    )
                 except UnreadableFileError as error:
                     landing = FileLanding(path, table, problem=str(error))
                 log.info("landed %s", landing)
@@ -153,14 +168,18 @@ def land_file(
     table: RawTable,
     path: Path,
     progress: Callable[[int], None] = lambda _: None,
+    suppression: Suppression | None = None,
 ) -> FileLanding:
-    """Load one file in one transaction; raises UnreadableFileError, with nothing loaded."""
+    """Load one file in one transaction; raises UnreadableFileError, with nothing loaded.
+
+    Lines of suppressed people are taken out again before the transaction ends.
+    """
     digest, size = _digest(path)
     load_id = hashlib.sha256(f"{table.full_name}\n{digest}".encode()).hexdigest()[:32]
     if warehouse.query("select 1 from raw.loads where load_id = $load_id", {"load_id": load_id}):
         progress(size)
         return FileLanding(path, table, already_landed=True)
-    landed = rejected = 0
+    landed = rejected = suppressed = 0
     with warehouse.transaction():
         loaded_at = next_load_time(warehouse)
         load = {"load_id": load_id, "loaded_at": loaded_at, "source_file": str(path)}
@@ -177,10 +196,13 @@ def land_file(
                 judged.rejected,
                 {**load, "source": table.system, "source_table": table.name},
             )
+        if suppression:
+            refused, refused_rejected = suppression.refuse_load(table, load_id, loaded_at)
+            landed, rejected, suppressed = landed - refused, rejected - refused_rejected, refused + refused_rejected
         warehouse.execute(
             "insert into raw.loads (load_id, source, source_table, source_file, file_sha256, file_bytes, rows_landed,"
-            " rows_rejected, loaded_at) values ($load_id, $source, $source_table, $source_file, $sha256, $size,"
-            " $landed, $rejected, $loaded_at)",
+            " rows_rejected, loaded_at, rows_suppressed) values ($load_id, $source, $source_table, $source_file,"
+            " $sha256, $size, $landed, $rejected, $loaded_at, $suppressed)",
             {
                 **load,
                 "source": table.system,
@@ -189,9 +211,10 @@ def land_file(
                 "size": size,
                 "landed": landed,
                 "rejected": rejected,
+                "suppressed": suppressed,
             },
         )
-    return FileLanding(path, table, landed, rejected)
+    return FileLanding(path, table, landed, rejected, suppressed)
 
 
 def _append(warehouse: Warehouse, relation: str, rows: pa.Table, constants: dict[str, Any]) -> int:

@@ -27,6 +27,8 @@ class RawTable:
     """Column that keeps the whole record; without one, the record is spread over columns."""
     accepted_values: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Keys of the record and the values without which it is no event."""
+    event_key: tuple[str, ...] = ()
+    """Columns whose values the rows of one event share, where an event is made from several rows of a load."""
 
     @property
     def full_name(self) -> str:
@@ -54,6 +56,7 @@ def known_sources(root: Path) -> dict[str, list[RawTable]]:
                         },
                         required=tuple(landing.get("required", ())),
                         record_column=landing.get("record_column"),
+                        event_key=tuple(landing.get("event_key", ())),
                         accepted_values={
                             key: tuple(map(str, values)) for key, values in landing.get("accepted_values", {}).items()
                         },

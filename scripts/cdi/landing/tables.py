@@ -13,6 +13,7 @@ from cdi.warehouse import Warehouse, quote
 LOADS = {
     "load_id": "text", "source": "text", "source_table": "text", "source_file": "text", "file_sha256": "text",
     "file_bytes": "bigint", "rows_landed": "bigint", "rows_rejected": "bigint", "loaded_at": "timestamp",
+    "rows_suppressed": "bigint",
 }  # fmt: skip
 REJECTED = {
     "load_id": "text", "loaded_at": "timestamp", "source": "text", "source_table": "text", "source_file": "text",

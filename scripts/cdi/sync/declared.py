@@ -74,6 +74,12 @@ def declared_syncs(manifest: Any, names: Iterable[str] = ()) -> list[DeclaredSyn
 
 def _declared(node: Any) -> DeclaredSync:
     declaration = node.config.meta["sync"]
+    if node.config.materialized != "activation":
+        raise UsageError(
+            f"{node.original_file_path} is materialized as {node.config.materialized}, not as activation: nobody's"
+            " consent would count.",
+            "Move the model to models/activation/ and take `materialized` out of its config.",
+        )
     options = dict(declaration) if isinstance(declaration, dict) else {}
     sync = DeclaredSync(
         name=node.name,

@@ -15,8 +15,10 @@ from rich.console import Console
 
 from cdi.dbt import load_manifest
 from cdi.errors import mask_secrets
+from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.sync.declared import DeclaredSync, declared_syncs
+from cdi.sync.deletions import deliver_deletions
 from cdi.sync.state import Plan, State, create_state_tables
 from cdi.sync.tools import Batch, RefusedError, Tool
 from cdi.warehouse import Warehouse, connect
@@ -43,6 +45,8 @@ class SyncResult:
     """Rows that the tool did not take: they are sent again next time, with the values they have then."""
     problem: str = ""
     seconds: float = 0.0
+    deleted: int = 0
+    """People that the tool was asked to forget."""
 
 
 def sync(
@@ -66,6 +70,7 @@ def sync(
             State(warehouse, declared, "").columns()
         if not dry_run:
             create_state_tables(warehouse)
+            Suppression(project, warehouse).hide_built()
         for declared in syncs:
             started = time.monotonic()
             with console.status(f"Sending {declared.name}") if console else nullcontext():
@@ -87,9 +92,11 @@ def run_sync(project: Project, warehouse: Warehouse, declared: DeclaredSync, dry
                 return _planned(declared, state.plan())
         with warehouse.transaction():
             in_doubt = state.settle()
+        # Before anything else: the key of somebody who is deleted may be another person's from now on.
+        deleted, refused = deliver_deletions(project, warehouse, declared)
         plan = state.plan()
         tool = declared.open_tool(project.root, run_id, state.sequence())
-        result = _planned(declared, plan)
+        result = replace(_planned(declared, plan), deleted=deleted, problem=refused, failed=1 if refused else 0)
         if not (plan.total or plan.rejected):
             return result
         state.start_run(plan)
@@ -99,8 +106,9 @@ def run_sync(project: Project, warehouse: Warehouse, declared: DeclaredSync, dry
             tool.abandon()
             raise
         failed = plan.total - delivered
+        problem = problem or refused
         state.finish_run("failed" if failed else "succeeded", problem)
-    return replace(result, delivered=delivered, failed=failed, problem=problem)
+    return replace(result, delivered=delivered, failed=failed + result.failed, problem=problem)
 
 
 def _send(state: State, plan: Plan, tool: Tool, in_doubt: dict[str, str]) -> tuple[int, str]:

@@ -49,9 +49,9 @@ class Batch:
     """Rows of one kind of change."""
 
     operation: str
-    """upsert or remove."""
+    """upsert, remove or delete."""
     rows: pa.RecordBatch
-    """The model's columns; of removed rows only the key is filled."""
+    """The model's columns; of removed rows only the key is filled, of rows to delete there is only the key."""
     idempotency_key: str
     """The same when the same rows are sent again because nobody knows whether they arrived, and never else."""
 
@@ -66,6 +66,8 @@ class Tool:
 
     options: ClassVar[dict[str, Option]] = {}
     commits_batches: ClassVar[bool] = True
+    can_delete: ClassVar[bool] = False
+    """Whether it can be asked to forget people, which is more than to take them off a list."""
     batch_rows: int = 500
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
@@ -73,6 +75,10 @@ class Tool:
 
     def send(self, batch: Batch) -> None:
         """Deliver a batch; raises RefusedError when it was not taken."""
+        raise NotImplementedError
+
+    def delete(self, batch: Batch) -> None:
+        """Have the people of a batch (operation `delete`) forgotten; raises RefusedError when it was not taken."""
         raise NotImplementedError
 
     def finish(self) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
@@ -26,6 +29,7 @@ class FileTool(Tool):
 
     options: ClassVar[dict[str, Option]] = {"format": Option(required=True), "path": Option(required=True)}
     commits_batches = False
+    can_delete = True
     batch_rows = 50_000
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
@@ -40,6 +44,7 @@ class FileTool(Tool):
         self.partial = self.folder / f".{delivery.sync}.{self.format}.partial"
         self.writer: pa_csv.CSVWriter | pa_parquet.ParquetWriter | None = None
         self.file: BinaryIO | None = None
+        self.deleted: set[str] = set()
 
     def send(self, batch: Batch) -> None:
         """Write a batch to the unfinished file."""
@@ -56,6 +61,11 @@ class FileTool(Tool):
                 self.file.writelines(to_json(row, newline=True) for row in rows.to_pylist())
         except OSError as error:
             raise RefusedError(f"{self.folder} cannot be written: {error.strerror or error}") from None
+
+    def delete(self, batch: Batch) -> None:
+        """Write a batch of people to forget; what earlier files say of them goes when the file is finished."""
+        self.send(batch)
+        self.deleted |= set(batch.rows.column(self.delivery.key).cast(pa.string()).to_pylist())
 
     def _open(self, schema: pa.Schema) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,9 +86,43 @@ class FileTool(Tool):
             # The state moves next: the file must outlive a power cut then.
             os.fsync(self.file.fileno())
             self.file.close()
+            for path in sorted(self.folder.glob(f"[0-9]*.{self.format}")) if self.deleted else []:
+                self._take_out(path)
             self.partial.rename(self.place)
         except OSError as error:
             raise RefusedError(f"{self.place} cannot be written: {error.strerror or error}") from None
+
+    def _take_out(self, path: Path) -> None:
+        """Write an earlier file anew without the rows of people to forget, whatever became of them there."""
+        key, keys = self.delivery.key, pa.array(sorted(self.deleted), pa.string())
+        unfinished = path.with_name(f".{path.name}.partial")
+        if self.format == "ndjson":
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if str(orjson.loads(line).get(key)) not in self.deleted]
+            if len(kept) == len(lines):
+                return
+            unfinished.write_bytes(b"".join(kept))
+        else:
+            if self.format == "csv":
+                # As text, so that every other row stays as it was written.
+                names = pa_csv.open_csv(path).schema.names
+                convert = pa_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                )  # fmt: skip
+                rows = pa_csv.read_csv(path, convert_options=convert)
+            else:
+                rows = pa_parquet.read_table(path)
+            if key not in rows.column_names:
+                return
+            kept_rows = rows.filter(pc.invert(pc.is_in(rows[key].cast(pa.string()), keys)))
+            if kept_rows.num_rows == rows.num_rows:
+                return
+            if self.format == "csv":
+                pa_csv.write_csv(kept_rows, unfinished)
+            else:
+                pa_parquet.write_table(kept_rows, unfinished)
+        unfinished.rename(path)
 
     def abandon(self) -> None:
         """Remove the unfinished file."""

@@ -1,6 +1,7 @@
 """A webhook: signed JSON batches to any HTTP address.
 
-Each batch is one POST of {sync, run_id, operation, key, rows}; `key` names the column that identifies a row.
+Each batch is one POST of {sync, run_id, operation, key, rows}; `key` names the column that identifies a row. The
+operation is upsert, remove (no longer in the audience) or delete (to be forgotten, by law).
 Idempotency-Key is the same when the same batch is sent again because its fate is not known; X-CDI-Signature is
 `sha256=` and the HMAC of the body. Only 2xx means taken.
 """
@@ -54,6 +55,7 @@ class WebhookTool(Tool):
         "secret_env": Option(),
         "batch_size": Option(int),
     }
+    can_delete = True
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         super().__init__(options, delivery)
@@ -104,6 +106,9 @@ class WebhookTool(Tool):
             after = f" after {len(attempts)} attempts" if len(attempts) > 1 else ""
             # One attempt whose fate is unknown is enough: the rows may have arrived with it.
             raise RefusedError(f"{error.message}{after}", any(item.in_doubt for item in attempts)) from None
+
+    delete = send
+    """The operation says what is to be done."""
 
     def _post(self, batch: Batch, body: bytes, headers: dict[str, str]) -> None:
         try:

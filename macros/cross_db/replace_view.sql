@@ -1,0 +1,31 @@
+{# Makes a view, in place of what has its name; readers never find it missing. #}
+{% macro replace_view(relation, sql) -%}
+    {{ return(adapter.dispatch('replace_view', 'cdi')(relation, sql)) }}
+{%- endmacro %}
+
+{% macro default__replace_view(relation, sql) %}
+    {%- set existing = load_cached_relation(relation) -%}
+    {%- set intermediate = make_intermediate_relation(relation) -%}
+    {% do drop_relation_if_exists(load_cached_relation(intermediate)) %}
+    {% call statement('main') %}create view {{ intermediate }} as {{ sql }}{% endcall %}
+    {% if existing is not none %}
+        {%- set backup = make_backup_relation(relation, existing.type) -%}
+        {% do drop_relation_if_exists(load_cached_relation(backup)) %}
+        {% do adapter.rename_relation(existing, backup) %}
+        {% do adapter.rename_relation(intermediate, relation) %}
+        {% do drop_relation_if_exists(backup) %}
+    {% else %}
+        {% do adapter.rename_relation(intermediate, relation) %}
+    {% endif %}
+{% endmacro %}
+
+{% macro snowflake__replace_view(relation, sql) %}{{ cdi.replace_view_at_once(relation, sql) }}{% endmacro %}
+
+{% macro bigquery__replace_view(relation, sql) %}{{ cdi.replace_view_at_once(relation, sql) }}{% endmacro %}
+
+{% macro spark__replace_view(relation, sql) %}{{ cdi.replace_view_at_once(relation, sql) }}{% endmacro %}
+
+{# Where a view may take the place of one with other columns. #}
+{% macro replace_view_at_once(relation, sql) %}
+    {% call statement('main') %}create or replace view {{ relation }} as {{ sql }}{% endcall %}
+{% endmacro %}

@@ -1,0 +1,7 @@
+{{ config(materialized='view') }}
+-- One row per profile that holds a suppressed identifier: no tool gets it. A view, so that a request acts at once.
+
+select distinct graph.profile_id
+from {{ ref('identity_graph') }} as graph
+inner join {{ source('privacy', 'suppressed_identifiers') }} as suppressed
+    on graph.identifier_id = suppressed.identifier_id

@@ -1,0 +1,77 @@
+"""People whom a tool is to forget: `cdi privacy delete` queued their keys in cdi.deletion_requests."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+import pyarrow as pa
+
+from cdi.errors import mask_secrets
+from cdi.project import Project
+from cdi.sync.declared import DeclaredSync
+from cdi.sync.state import State
+from cdi.sync.tools import Batch, RefusedError
+from cdi.warehouse import Warehouse, now
+
+_OPEN = "sync = $sync and status in ('INITIALIZED', 'FAILED')"
+
+
+def deliver_deletions(project: Project, warehouse: Warehouse, declared: DeclaredSync) -> tuple[int, str]:
+    """Have the tool of a sync forget who is to be deleted: (how many people, what the tool said if it refused).
+
+    A tool that cannot delete gets the rows removed as any other that left the model, and the request says so. What was
+    refused is tried again by the next run. When it is done the key goes from the warehouse too.
+    """
+    from cdi.privacy.requests import settle
+
+    if not warehouse.relation_exists("cdi", "deletion_requests"):
+        return 0, ""
+    sync = {"sync": declared.name}
+    keys = [
+        row[0]
+        for row in warehouse.query(f"select distinct key from cdi.deletion_requests where {_OPEN} order by key", sync)
+    ]
+    if not keys:
+        return 0, ""
+    batches = warehouse.query(f"select distinct batch_id from cdi.deletion_requests where {_OPEN} order by 1", sync)
+    run_id = uuid.uuid4().hex
+    tool = declared.open_tool(project.root, run_id, State(warehouse, declared, run_id).sequence())
+    if tool.can_delete:
+        started_at = now()
+        try:
+            for first in range(0, len(keys), tool.batch_rows):
+                page = keys[first : first + tool.batch_rows]
+                rows = pa.RecordBatch.from_arrays([pa.array(page, pa.string())], names=[declared.key])
+                # The same when a run that was killed before it could write it down asks again.
+                idempotency_key = hashlib.sha256(repr(("delete", batches, page)).encode()).hexdigest()
+                tool.delete(Batch("delete", rows, idempotency_key))
+            tool.finish()
+        except RefusedError as error:
+            tool.abandon()
+            problem = mask_secrets(error.message)
+            warehouse.execute(
+                f"update cdi.deletion_requests set status = 'FAILED', message = $problem where {_OPEN}",
+                {**sync, "problem": problem},
+            )
+            return 0, problem
+    with warehouse.transaction():
+        done = "key in (select key from cdi.deletion_requests where " + _OPEN + ")"
+        if tool.can_delete:
+            for table in ("sync_state", "sync_in_flight", "sync_rejected"):
+                warehouse.execute(f"delete from cdi.{table} where sync = $sync and {done}", sync)
+            warehouse.execute(
+                "insert into cdi.sync_runs (run_id, sync, started_at, finished_at, status, planned_removed,"
+                " delivered_removed, failed_removed, planned_added, delivered_added, failed_added, planned_changed,"
+                " delivered_changed, failed_changed, rejected, message) values ($run_id, $sync,"
+                " cast($started_at as timestamp), cast($now as timestamp), 'succeeded', $count, $count, 0,"
+                " 0, 0, 0, 0, 0, 0, 0, 'deletion')",
+                {**sync, "run_id": run_id, "started_at": started_at, "now": now(), "count": len(keys)},
+            )
+        warehouse.execute(
+            "update cdi.deletion_requests set status = $status, key = null, message = null,"
+            f" finished_at = cast($now as timestamp) where {_OPEN}",
+            {**sync, "status": "FINISHED" if tool.can_delete else "NOT_SUPPORTED", "now": now()},
+        )
+        settle(warehouse)
+    return (len(keys) if tool.can_delete else 0), ""
