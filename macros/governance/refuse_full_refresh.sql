@@ -1,5 +1,5 @@
 {#
-  Stops a full refresh of `events` after `cdi privacy retain` has removed raw rows: it would lose their events, and with
+  Stops a full refresh of `checked_events` after `cdi privacy retain` has removed raw rows: it would lose their events, and with
   them profiles. What lies above can be built anew all the same.
 #}
 {% macro refuse_full_refresh_after_retention() %}
@@ -9,7 +9,7 @@
             {{ exceptions.raise_compiler_error(
                 'Raw rows that landed before ' ~ cdi.single_value('select max(kept_since) from ' ~ retention)
                 ~ ' were removed by `cdi privacy retain`: ' ~ this ~ ' cannot be built from its beginning without losing'
-                ~ ' their events. Everything above can: dbt build --full-refresh --exclude events identifier_rules'
+                ~ ' their events. Everything above can: dbt build --full-refresh --exclude checked_events identifier_rules'
             ) }}
         {%- endif -%}
     {%- endif -%}

@@ -11,14 +11,11 @@
     {% for schema in cdi.written_sources() | map(attribute='schema') | unique %}
         {% do statements.append('create schema if not exists ' ~ schema) %}
     {% endfor %}
-    {#- What `cdi privacy` fills, and every activation model reads. -#}
-    {% do statements.append(
-        'create table if not exists ' ~ source('privacy', 'suppressed_identifiers') ~ ' (identifier_hash '
-        ~ dbt.type_string() ~ ', identifier_id ' ~ dbt.type_string() ~ ', request_id ' ~ dbt.type_string()
-        ~ ', suppressed_at ' ~ dbt.type_timestamp() ~ ')'
-    ) %}
     {% set existing = cdi.raw_columns() %}
-    {% set types = {'json': cdi.type_json(), 'numeric': dbt.type_numeric(), 'timestamp': dbt.type_timestamp()} %}
+    {% set types = {
+        'json': cdi.type_json(), 'numeric': dbt.type_numeric(), 'bigint': dbt.type_bigint(),
+        'timestamp': dbt.type_timestamp()
+    } %}
     {% for source_table in cdi.written_sources() %}
         {% set relation = api.Relation.create(
             database=target.database, schema=source_table.schema, identifier=source_table.identifier

@@ -4,7 +4,7 @@
 select
     graph.profile_id,
     rules.identifier_type,
-    {{ cdi.limit_key('rules.identifier_type', 'rules.limit_window', 'graph.arrival') }} as limit_key,
+    {{ cdi.limit_key('rules.priority', 'rules.limit_window', 'graph.event_at') }} as limit_key,
     rules.limit_count,
     count(*) as count_identifiers,
     cast(1.0 * count(*) / rules.limit_count as {{ dbt.type_float() }}) as share_of_limit

@@ -16,8 +16,8 @@ from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
 from cdi.gates import OnFailure
 from cdi.gates.cli import validate
 from cdi.identity.cli import identity, why
-from cdi.plan.cli import plan
 from cdi.pii import pii
+from cdi.plan.cli import plan
 from cdi.privacy.cli import privacy
 from cdi.project import Project, load_project
 from cdi.quarantine_cli import quarantine

@@ -47,7 +47,9 @@ def compile_for(target: str, folder: Path, variables: dict) -> list[Path]:
 
 def shortened(text: str) -> str:
     """Compiled SQL with the checks of three events of the tracking plan instead of all: they are made alike."""
-    branch = re.compile(r"^ +when plan_number = \d+ then .*?(?=^ +(?:when plan_number|-- What this|else ''))", re.M | re.S)
+    branch = re.compile(
+        r"^ +when plan_number = \d+ then .*?(?=^ +(?:when plan_number|-- What this|else ''))", re.M | re.S
+    )
     branches = sorted(branch.findall(text), key=len)
     kept = {*branches[-1:], *branches[len(branches) // 2 :][:1], *branches[:1]}
     return branch.sub(lambda found: found[0] if found[0] in kept else "", text)

@@ -111,7 +111,8 @@ def scrub(warehouse: Warehouse) -> None:
         warehouse.execute("checkpoint")
         return
     tables = warehouse.query(
-        "select schemaname, relname from pg_stat_user_tables where schemaname in ('raw', 'cdi') or relname = 'checked_events'"
+        "select schemaname, relname from pg_stat_user_tables"
+        " where schemaname in ('raw', 'cdi') or relname = 'checked_events'"
     )
     for schema, table in tables:
         warehouse.execute(f"vacuum {quote(schema, table)}")
