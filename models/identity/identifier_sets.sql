@@ -63,7 +63,7 @@ first_carried as (
         part as identifier,
         min(loaded_at) as loaded_at
     from carried_parts
-    where part in (select identifier_a from proposed union all select identifier_b from proposed)
+    where part in (select identifier_a from proposed) or part in (select identifier_b from proposed)
     group by 1
 
 ),
@@ -77,9 +77,9 @@ accepted as (
         proposed.proposal_id
     from proposed
     inner join first_carried as a_carried
-        on proposed.identifier_a = a_carried.identifier and a_carried.loaded_at < proposed.loaded_at
+        on proposed.identifier_a = a_carried.identifier and proposed.loaded_at > a_carried.loaded_at
     inner join first_carried as b_carried
-        on proposed.identifier_b = b_carried.identifier and b_carried.loaded_at < proposed.loaded_at
+        on proposed.identifier_b = b_carried.identifier and proposed.loaded_at > b_carried.loaded_at
 
 ),
 
@@ -91,7 +91,11 @@ sets as (
         min(loaded_at) as loaded_at,
         case when min(loaded_at) = min(case when proposal_id is not null then loaded_at end) then min(proposal_id) end
             as proposal_id
-    from (select * from carried union all select * from accepted) as combinations
+    from (
+        select * from carried
+        union all
+        select * from accepted
+    ) as combinations
     group by 1
 
 ),
