@@ -100,11 +100,15 @@ def _pairs(warehouse: Warehouse, table: str, sample: int) -> str:
     return f"""
         rows as ({_fields(table, sample)}),
         top as (
-            select rows.event_id, rows.type, rows.event, pair.key as path, {kind} as kind, {text} as text, {value} as value
+            select
+                rows.event_id, rows.type, rows.event, pair.key as path, {kind} as kind, {text} as text,
+                {value} as value
             from rows cross join lateral {each.format("rows.fields")}
         ),
         inner_fields as (
-            select lists.event_id, lists.type, lists.event, lists.path || '[].' || pair.key as path, {kind} as kind, {text} as text
+            select
+                lists.event_id, lists.type, lists.event, lists.path || '[].' || pair.key as path, {kind} as kind,
+                {text} as text
             from {items} cross join lateral {each.format("lists.item")}
         ),
         pairs as (
