@@ -4,4 +4,4 @@
 select distinct graph.profile_id
 from {{ ref('identity_graph') }} as graph
 inner join {{ source('privacy', 'suppressed_identifiers') }} as suppressed
-    on graph.identifier_id = suppressed.identifier_id
+    on {{ dbt.hash('graph.identifier') }} = suppressed.identifier_id

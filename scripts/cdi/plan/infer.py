@@ -101,7 +101,8 @@ def _pairs(warehouse: Warehouse, table: str, sample: int) -> str:
         rows as ({_fields(table, sample)}),
         top as (
             select
-                rows.event_id, rows.type, rows.event, pair.key as path, {kind} as kind, {text} as text, {value} as value
+                rows.event_id, rows.type, rows.event, pair.key as path, {kind} as kind, {text} as text,
+                {value} as value
             from rows cross join lateral {each.format("rows.fields")}
         ),
         inner_fields as (

@@ -102,10 +102,12 @@ def uses(sql: str, column: str) -> bool:
 def carried(sql: str, column: str) -> Iterator[str]:
     """The names under which SQL gives a column on: its own, or that of an expression it is part of."""
     names: set[str] = set()
+    # A star in a step hands everything to the next step; the last select says what leaves the model.
+    is_handed_on = bool(re.search(r"(^|\.|\s)\*", re.split(r"(?m)^select\b", _without_comments(sql))[-1]))
     for expression, alias in _expressions(_without_comments(sql)):
         if re.search(rf"\b{re.escape(column)}\b", expression):
             names.add(alias or column)
-        elif re.search(r"(^|\.|\s)\*\s*$", expression.strip()) and not alias:
+        elif is_handed_on and re.search(r"(^|\.|\s)\*\s*$", expression.strip()) and not alias:
             names.add(column)
     # A step of the same model may rename what another one named.
     for name in sorted(names - {column}):
