@@ -47,8 +47,7 @@ usual as (
     select
         source,
         count(*) as count_active_days,
-        max({{ dbt.datediff('happened_on', 'next_active_on', 'day') }}) -- noqa: LT05
-            as usual_gap_days
+        max({{ dbt.datediff('happened_on', 'next_active_on', 'day') }}) as usual_gap_days
     from active_days
     group by 1
 
@@ -58,7 +57,8 @@ silences as (
 
     select
         source,
-        {{ dbt.datediff('last_event_at', cdi.as_of(), 'hour') }} as hours_silent
+        {{ dbt.datediff('last_event_at', cdi.as_of(), 'hour') }} -- noqa: LT05
+            as hours_silent
     from sources
 
 )
