@@ -65,6 +65,11 @@ def models(project: Project, tables: IdentityTables, batch_id: str, as_of: str |
     """Everything above events, built from its beginning, as if the person had never been."""
     from cdi.privacy.requests import session
 
+    with session(project, tables) as warehouse:
+        if not warehouse.query("select 1 from cdi.privacy_events where batch_id = $batch limit 1", {"batch": batch_id}):
+            # Of somebody without an event nothing was built.
+            place(warehouse, batch_id, "models", lambda: 0)
+            return
     arguments = ["run", "--full-refresh", "--select", "checked_events+", "--exclude", "checked_events"]
     result = run_dbt(project, arguments, {"as_of": as_of} if as_of else None)
     if failed := [node for node in result.nodes if node.failed]:
