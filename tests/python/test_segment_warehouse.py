@@ -21,7 +21,7 @@ def website(project):
             "order_completed": f"{SHARED}, event text, event_text text, order_id text,"
             " revenue numeric(10, 2), products text",
             "identifies": f"{SHARED}, email text, first_name text, context_traits_email text",
-            "pages": f"{SHARED}, name text, title text",
+            "pages": f"{SHARED}, name text, title text, context_group_id text",
             "unrelated": "a text",
         }.items():
             warehouse.execute(f"create table website.{table} ({columns})")
@@ -38,7 +38,7 @@ def website(project):
         warehouse.execute(
             f"insert into website.identifies values ('i1', 'd1', 'u1', {at}, 'jane@example.com', 'Jane', null)"
         )
-        warehouse.execute(f"insert into website.pages values ('p1', 'd2', null, {at}, 'Home', 'Welcome')")
+        warehouse.execute(f"insert into website.pages values ('p1', 'd2', null, {at}, 'Home', 'Welcome', 'acme')")
     return project
 
 
@@ -52,6 +52,7 @@ def test_calls_become_events_and_profiles(website):
             ("t1", "track", "Order Completed", "web"),
             ("t2", "track", "Coupon Entered", "web"),
         ]
+        assert warehouse.query("select account_id, count_members from profiles.accounts") == [("acme", 1)]
         profile = (
             "select email, first_name, cast(revenue as text), favourite_category from profiles.profiles where is_known"
         )
