@@ -112,8 +112,10 @@ class Gates:
 
             with duckdb_dialect.using(warehouse.connection), _quiet():
                 source = sources.add_or_update_sql("warehouse", connection_string=duckdb_dialect.URL)
-                yield source
-                _close(source)
+                try:
+                    yield source
+                finally:
+                    _close(source)
             return
         from sqlalchemy import URL
 
@@ -126,8 +128,10 @@ class Gates:
             source = sources.add_or_update_postgres(
                 "warehouse", connection_string=url.render_as_string(hide_password=False)
             )
-            yield source
-            _close(source)
+            try:
+                yield source
+            finally:
+                _close(source)
 
     def _check_gate(
         self, gate: str, expectations: list[Expectation], datasource: Any, warehouse: Warehouse
