@@ -76,3 +76,13 @@
         'match_threshold': '0.99',
     }) }}
 {% endmacro %}
+
+{# The columns of identifier_rules ({name: data type}) as a select list; those not given (names, or {name: SQL}) are null. #}
+{% macro rule_columns(columns, given) -%}
+    {%- set expressions = [] -%}
+    {%- for name, data_type in columns.items() -%}
+        {%- set value = (given[name] if given is mapping else name) if name in given else 'null' -%}
+        {%- do expressions.append('cast(' ~ value ~ ' as ' ~ data_type ~ ') as ' ~ name) -%}
+    {%- endfor -%}
+    {{- expressions | join(',\n        ') -}}
+{%- endmacro %}

@@ -27,19 +27,14 @@ rules as (
     {% for rule, seed, given in seeds %}
     select
         cast('{{ rule }}' as {{ string }}) as rule,
-        {%- for column, data_type in columns.items() %}
-        cast({{ column if column in given else 'null' }} as {{ data_type }}) as {{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ cdi.rule_columns(columns, given) }}
     from {{ seed }}
     union all
     {% endfor %}
     -- The least probability at which a proposal of `cdi identity match` becomes a link; null: none does.
     select
         cast('match_threshold' as {{ string }}) as rule,
-        {%- for column, data_type in columns.items() %}
-        cast({{ "nullif('" ~ threshold ~ "', '')" if column == 'value' else 'null' }} as {{ data_type }})
-            as {{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ cdi.rule_columns(columns, {'value': "nullif('" ~ threshold ~ "', '')"}) }}
 
 )
 

@@ -17,6 +17,12 @@ merged as (
 
 ),
 
+involved as (
+
+    select distinct profile_id from merged
+
+),
+
 -- A profile that has joined another is known by the identifiers that were first seen in it.
 first_profiles as (
 
@@ -24,7 +30,7 @@ first_profiles as (
         coalesce(graph.first_profile_id, graph.profile_id) as profile_id,
         min(graph.arrival) as arrival
     from {{ ref('identity_graph') }} as graph
-    inner join (select distinct profile_id from merged) as involved on graph.profile_id = involved.profile_id
+    inner join involved on graph.profile_id = involved.profile_id
     group by 1
 
 )
@@ -33,8 +39,10 @@ select
     merged.identifier,
     merged.hub,
     merged.profile_id,
-    case when own.arrival < hubs.arrival then merged.own_profile_id else merged.hub_profile_id end as older_profile_id,
-    case when own.arrival < hubs.arrival then merged.hub_profile_id else merged.own_profile_id end as younger_profile_id,
+    case when own.arrival < hubs.arrival then merged.own_profile_id else merged.hub_profile_id end
+        as older_profile_id,
+    case when own.arrival < hubs.arrival then merged.hub_profile_id else merged.own_profile_id end
+        as younger_profile_id,
     merged.event_id,
     merged.event_at,
     merged.arrival,

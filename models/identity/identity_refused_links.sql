@@ -46,15 +46,24 @@ held as (
     inner join apart on graph.profile_id = apart.profile_id
     inner join {{ ref('identifier_rules') }} as rules on graph.identifier_type = rules.identifier_type
     where rules.rule = 'type' and rules.limit_count is not null
-    group by 1, 2, 3, 4, 5, 6
+    group by
+        graph.profile_id, rules.identifier_type, rules.priority, rules.limit_window, rules.limit_count, limit_key
 
 ),
 
 sides as (
 
-    select arrival, profile_id, true as is_own from refused
+    select
+        arrival,
+        profile_id,
+        true as is_own
+    from refused
     union all
-    select arrival, hub_profile_id as profile_id, false as is_own from refused
+    select
+        arrival,
+        hub_profile_id as profile_id,
+        false as is_own
+    from refused
 
 ),
 

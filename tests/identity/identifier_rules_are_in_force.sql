@@ -15,9 +15,23 @@ edited as (
         normalisation as fourth_value
     from {{ ref('identifier_types') }}
     union all
-    select 'source' as rule, identifier_type, path, conditions, null, null from {{ ref('identifier_sources') }}
+    select
+        'source' as rule,
+        identifier_type,
+        path as first_value,
+        conditions as second_value,
+        null as third_value,
+        null as fourth_value
+    from {{ ref('identifier_sources') }}
     union all
-    select 'blocked' as rule, identifier_type, match, value, null, null from {{ ref('blocked_identifiers') }}
+    select
+        'blocked' as rule,
+        identifier_type,
+        match as first_value,
+        value as second_value,
+        null as third_value,
+        null as fourth_value
+    from {{ ref('blocked_identifiers') }}
 
 ),
 
