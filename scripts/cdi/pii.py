@@ -29,7 +29,7 @@ _TEXT = ("varchar", "text", "character", "json", "jsonb")
 # Word boundaries are written out: PostgreSQL and DuckDB spell them differently.
 _CONTENT = {
     "email": r"[a-z0-9._%+-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}",
-    "phone": r"(^|[^0-9a-z+.-])(\+[1-9]|00[1-9])([ ()./-]?[0-9]){7,14}($|[^0-9a-z])",
+    "phone": r"(^|[^0-9a-z+.-])(\+[1-9]|00[1-9])([ ()./-]?[0-9]){7,14}($|[^0-9a-z-])",
     "ip": r"(^|[^0-9.])((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])($|[^0-9.])",
 }
 # Visa, Mastercard, American Express, Discover and the like. Source: ISO/IEC 7812-1; the check digit is Luhn's.

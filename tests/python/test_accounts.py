@@ -10,7 +10,7 @@ from cdi.dbt import run_dbt
 from cdi.landing import land
 from cdi.warehouse import connect
 
-BUILD = ["build", "--select", "+accounts", "+profile_events"]
+BUILD = ["build", "--select", "+accounts", "+profile_events", "--indirect-selection", "cautious"]
 
 
 def _at(days: int) -> datetime:

@@ -12,7 +12,7 @@ from cdi.dbt import run_dbt
 from cdi.warehouse import connect
 
 MOST = 3
-BUILD = ["build", "--select", "+household_members", "+households"]
+BUILD = ["build", "--select", "+household_members", "+households", "--indirect-selection", "cautious"]
 UNTESTED = ["--exclude-resource-type", "test"]
 SPELLINGS = (
     ("Gartenstraße {}", "A-1010"),
@@ -46,7 +46,8 @@ def random_events(seed: int, count: int) -> list[tuple[int, str, str, dict]]:
         elif kind == 1:
             flat = {f"shipping_address_{name}": address[part] for name, part in
                     (("street", "street"), ("postal_code", "postalCode"), ("country", "country"))}  # fmt: skip
-            made, key = message("track", at, event="Order Completed", properties=flat, **who), _key(house)
+            order = {"order_id": str(dice.random()), **flat}
+            made, key = message("track", at, event="Order Completed", properties=order, **who), _key(house)
         elif kind == 2:
             card = f"c{dice.randrange(40)}"
             made = message("track", at, event="Payment Succeeded", properties={"card_fingerprint": card}, **who)

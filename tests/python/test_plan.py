@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,8 @@ def broken_line(number: int, dice: random.Random) -> bytes:
         }
     if number % 1000 == 77:
         record |= {"type": "track", "event": "Product Viewed", "properties": {"product_id": "p", "name": "x" * 2**20}}
+    if number % 1000 == 83:
+        record |= {"type": "track", "event": "Products Searched", "properties": {"query": "x" * 600}}
     if number % 1000 == 78:
         record |= {"type": "track", "event": "Product Viewed", "properties": {"price": [list("y" * 250_000)]}}
     if number % 500 == 79:
@@ -261,7 +264,9 @@ def test_a_plan_is_drafted_from_what_landed(flooded: Project):
     assert [path for path, item in found.items() if item.pii] == ["email"]
     assert found["answers[].text"].types == ("string",)
     # What it says is a plan: it comes back from its own file.
-    assert plan_of({"x": as_yaml(drafted)})[0].properties == drafted.properties
+    (read,) = plan_of({"x": as_yaml(drafted)})
+    sides = [{item.path: replace(item, description="") for item in side.properties} for side in (read, drafted)]
+    assert sides[0] == sides[1]
     assert "Product Viewed" not in {item.event for item in infer(flooded)}
 
 
