@@ -7,6 +7,7 @@ import sys
 import types
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -38,10 +39,10 @@ def compile_for(target: str, folder: Path, variables: dict) -> list[Path]:
     output = {"type": adapter, "schema": "cdi", "threads": 2, **TARGETS[target][1]}
     (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": target, "outputs": {target: output}}}))
     project = Project(root=ROOT, profiles_dir=folder, target=target, credentials=None)
-    # dbt-spark looks for the client of its connection although it will not connect; pyspark is 400 MB.
-    sys.modules.setdefault("pyspark", types.ModuleType("pyspark"))
     arguments = ["compile", "--no-populate-cache", "--no-introspect", "--target-path", str(folder / "target")]
-    assert run_dbt(project, arguments, variables).success
+    # dbt-spark looks for the client of its connection although it will not connect; pyspark is 400 MB.
+    with patch.dict(sys.modules, {"pyspark": types.ModuleType("pyspark")}):
+        assert run_dbt(project, arguments, variables).success
     return sorted((folder / "target" / "compiled" / "cdi").rglob("*.sql"))
 
 

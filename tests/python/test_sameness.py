@@ -18,7 +18,7 @@ from cdi.landing import land
 from cdi.warehouse import connect
 
 VARIABLES = {"as_of": (START + timedelta(days=10)).isoformat(sep=" "), "households": True, "household_max_profiles": 3}
-BUILD = ["build", "--exclude-resource-type", "test"]
+BUILD = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
 TABLES = [
     "events.events",
     "events.order_completed",

@@ -172,6 +172,7 @@ RENAME = (
     f"update governance.event_counts set event = 'Renamed' where happened_on > date '{LAST_WEEK}' and type = 'track'"
 )
 ANYBODY = '"anonymousId": "a", "receivedAt": "2026-11-01T12:00:00Z"'
+FIRST_EVENT = first("events.checked_events", "event_id")
 S, W = "stop", "warn"
 
 # gate, the table that is broken, how, and exactly what fails
@@ -195,17 +196,18 @@ BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
     ("staging", "raw.till_receipt_lines", till(sold_at="noon"), {("stg_till__receipt_lines.sold_at", S)}),
     ("staging", "raw.till_receipt_lines", till(quantity="some"), {("stg_till__receipt_lines.quantity", S)}),
     ("staging", "raw.till_receipt_lines", till(unit_price="?"), {("stg_till__receipt_lines.unit_price", S)}),
-    ("events", "events.events",
-     f"insert into events.events select * from events.events where {first('events.events', 'event_id')}",
+    ("events", "events.checked_events",
+     f"insert into events.checked_events select * from events.checked_events where {FIRST_EVENT}",
      {("events.event_id", S)}),
-    ("events", "events.events", f"update events.events set event_id = null where {first('events.events', 'event_id')}",
+    ("events", "events.checked_events", f"update events.checked_events set event_id = null where {FIRST_EVENT}",
      {("events.event_id", S)}),
-    ("events", "events.events",
-     "update events.events set received_at = event_at - interval '1 hour' where "
-     f"{first('events.events', 'event_id')}", {("events", S)}),
-    ("events", "events.events", "update events.events set identifier = null where type = 'page'",
+    ("events", "events.checked_events",
+     "update events.checked_events set received_at = event_at - interval '1 hour' where "
+     f"{FIRST_EVENT}", {("events", S)}),
+    ("events", "events.checked_events", "update events.checked_events set identifier = null where type = 'page'",
      {("events.identifier", W)}),
-    ("events", "events.events", "update events.events set identifier = 'user_id:0'", {("events.identifier", W)}),
+    ("events", "events.checked_events", "update events.checked_events set identifier = 'user_id:0'",
+     {("events.identifier", W)}),
     ("events", "governance.event_counts", COUNTS.format(5, YESTERDAY), {("event_volumes.ratio_to_usual", W)}),
     ("events", "governance.event_counts", COUNTS.format(20, YESTERDAY),
      {("event_volumes.ratio_to_usual", W), ("event_volumes.ratio_to_usual", S)}),
