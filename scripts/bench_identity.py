@@ -16,6 +16,8 @@ from pathlib import Path
 from rich.table import Table
 
 from bench import build, console, make_project
+from cdi.demo_data.generate import generate, parse_end
+from cdi.landing import land
 from cdi.project import Project
 from cdi.warehouse import connect
 
@@ -160,15 +162,72 @@ def run(target: str, links: int, folder: Path, with_splink: bool, keep: bool) ->
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
+PAIRS = """
+    with truth as (
+        select identifier_type || ':' || identifier_value as identifier, min(person_id) as person_id
+        from read_csv($truth, all_varchar = true)
+        group by 1
+        -- What several people carry (a kiosk, a mailbox of the family) is nobody's own.
+        having count(distinct person_id) = 1
+    ),
+    placed as (select graph.profile_id, truth.person_id from truth inner join graph using (identifier)),
+    pairs as (
+        select
+            (select sum(number * (number - 1) / 2) from (select count(*) as number from placed group by all)) as right_ones,
+            (select sum(number * (number - 1) / 2) from (select count(*) as number from placed group by profile_id))
+                as found,
+            (select sum(number * (number - 1) / 2) from (select count(*) as number from placed group by person_id))
+                as wanted
+    )
+    select right_ones / found, right_ones / wanted, (select max(number) from (
+        select count(distinct person_id) as number from placed group by profile_id
+    )) from pairs
+"""
+"""Precision and recall of pairs of identifiers, and the most people that one profile holds."""
+
+
+def quality(folder: Path, people: int, keep: bool) -> None:
+    """Who is who in demo data against the truth, with limits and, beside it, as plain components."""
+    import duckdb
+
+    shutil.rmtree(folder / "quality", ignore_errors=True)
+    project = make_project(folder / "quality", "duckdb")
+    generate(people, 90, 1, folder / "quality" / "demo", parse_end("2026-11-20"), 2)
+    raw = folder / "quality" / "demo" / "raw"
+    build(project, "--select", "+identity_graph", "--exclude-resource-type", "test")
+    for source in sorted(raw.iterdir()):
+        land(project, source.name, [source])
+    build(project, "--select", "+identity_graph", "--exclude-resource-type", "test")
+    table = Table(title=f"identity against the truth, demo data of {people:,} people", box=None, title_justify="left")
+    for column in ("", "precision of pairs", "recall of pairs", "most people in a profile"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name in ("with limits", "plain components"):
+        with duckdb.connect(project.credentials.path, read_only=True) as connection:
+            connection.execute("create temp view graph as select identifier, profile_id from identity.identity_graph")
+            truth = str(folder / "quality" / "demo" / "truth" / "identifiers.csv.gz")
+            precision, recall, most = connection.execute(PAIRS, {"truth": truth}).fetchall()[0]
+        table.add_row(name, f"{precision:.4f}", f"{recall:.4f}", f"{most:,}")
+        if name == "with limits":
+            with connect(project) as warehouse:
+                warehouse.execute("update events.identifier_rules set limit_count = null")
+            resolve(project, "--full-refresh")
+    console.print(table)
+    if not keep:
+        shutil.rmtree(folder / "quality", ignore_errors=True)
+
+
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--links", type=int, default=7_000_000, help="links on DuckDB; 0 for none")
     parser.add_argument("--postgres-links", type=int, default=1_000_000, help="links on PostgreSQL; 0 for none")
+    parser.add_argument("--people", type=int, default=2_000, help="people of the demo data that the truth is known of")
     parser.add_argument("--without-splink", action="store_true")
     parser.add_argument("--folder", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "cdi-bench")
     parser.add_argument("--keep", action="store_true", help="leave the warehouse there")
     options = parser.parse_args()
+    if options.people:
+        quality(options.folder, options.people, options.keep)
     if options.links:
         run("duckdb", options.links, options.folder, not options.without_splink, options.keep)
     if options.postgres_links:
