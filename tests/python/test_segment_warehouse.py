@@ -7,6 +7,7 @@ import pytest
 from cdi.dbt import run_dbt
 from cdi.warehouse import connect
 
+BUILD = ["build", "--select", "+events", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
 VARIABLES = {"segment_warehouse_schemas": ["website"]}
 SHARED = "id text, anonymous_id text, user_id text, received_at timestamp, uuid_ts timestamp, context_page_url text"
 
@@ -60,13 +61,21 @@ def test_calls_become_events_and_profiles(website):
 
 
 def test_a_row_that_its_loader_commits_late_is_picked_up(website):
-    assert run_dbt(website, ["run", "--select", "+events"], VARIABLES).success
+    assert run_dbt(
+        website,
+        BUILD,
+        VARIABLES,
+    ).success
     with connect(website) as warehouse:
         warehouse.execute(
             "insert into website.pages values ('late', 'd3', null, timestamp '2026-11-01 09:00:00',"
-            " timestamp '2026-11-01 09:05:00', 'https://x/', 'Home', null)"
+            " timestamp '2026-11-01 09:05:00', 'https://x/', 'Home', null, null)"
         )
-    assert run_dbt(website, ["run", "--select", "+events"], VARIABLES).success
+    assert run_dbt(
+        website,
+        BUILD,
+        VARIABLES,
+    ).success
     with connect(website) as warehouse:
         late = warehouse.query(
             "select count(*), max(loaded_at) > timestamp '2026-11-01 10:05:00' from events.events"
