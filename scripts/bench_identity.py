@@ -29,7 +29,7 @@ SCHEMA = '"identity"."identifier_sets"'
 def combinations(first: int, last: int, load: str, kiosk_people: int, share_with: int) -> str:
     """The select of the combinations of persons `first` up to `last`; every device in a hundred is also somebody's
     of the persons up to `share_with`."""
-    people = f"generate_series({first}, {last - 1})"
+    people = f"generate_series(cast({first} as bigint), cast({last - 1} as bigint))"
     # Numbers that look random and are the same on every warehouse.
     dice = "(number * 2654435761 + {0} * 40503) % 1000003"
     parts = [
