@@ -173,7 +173,8 @@ PAIRS = """
     placed as (select graph.profile_id, truth.person_id from truth inner join graph using (identifier)),
     pairs as (
         select
-            (select sum(number * (number - 1) / 2) from (select count(*) as number from placed group by all))
+            (select sum(number * (number - 1) / 2)
+             from (select count(*) as number from placed group by profile_id, person_id))
                 as right_ones,
             (select sum(number * (number - 1) / 2) from (select count(*) as number from placed group by profile_id))
                 as found,
