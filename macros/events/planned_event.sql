@@ -1,15 +1,13 @@
 {#
   A planned event: the events that the model's meta.plan is about, their properties typed as its YAML says. Each of its
   columns with meta.property is read from that path of the properties (traits for identify calls) and cast to its
-  data_type; a value that is not of the type is null here, and stays as it came in `events`. Group calls
-  also have group_id.
+  data_type; a value that is not of the type is null here, and stays as it came in `events`.
 #}
 {% macro planned_event() -%}
     {%- set plan = model.config.get('meta', {}).get('plan') or {} -%}
     {%- set type = plan.get('type', 'track') -%}
     {%- set json_column = 'traits' if type in ['identify', 'group'] else 'properties' -%}
-    {%- set own = ['event_id', 'identifier'] + (['group_id'] if type == 'group' else [])
-        + ['channel', 'event_at', 'loaded_at'] -%}
+    {%- set own = ['event_id', 'identifier', 'group_id', 'channel', 'event_at', 'loaded_at'] -%}
     {%- set texts, objects, typed = {}, {}, [] -%}
     {%- for column in model.columns.values() -%}
         {%- set path = cdi.column_meta(column).get('property') -%}

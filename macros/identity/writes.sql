@@ -153,3 +153,8 @@
 {% macro decisions_of(graph) -%}
     {{ graph.incorporate(path={'identifier': graph.identifier ~ '_decisions'}) }}
 {%- endmacro %}
+
+{# The table of runs beside a graph. #}
+{% macro runs_of(graph) -%}
+    {{ graph.incorporate(path={'identifier': graph.identifier ~ '_runs'}) }}
+{%- endmacro %}

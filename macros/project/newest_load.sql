@@ -20,8 +20,8 @@
 {%- endmacro %}
 
 {# The condition that a row arrived after `newest`, which newest_load gave; true where the model is built in full. #}
-{% macro is_later_than(newest) -%}
-    {{ 'loaded_at > ' ~ newest if newest != 'null' else 'true' }}
+{% macro is_later_than(newest, alias=none) -%}
+    {{ (alias ~ '.' if alias else '') ~ 'loaded_at > ' ~ newest if newest != 'null' else 'true' }}
 {%- endmacro %}
 
 {# The condition that a row arrived since this incremental model's last run. #}

@@ -21,13 +21,15 @@ JSON = (
 )
 """The type of a JSON column, as YAML of dbt says it for every warehouse."""
 
-_OURS = {
+OWN_COLUMNS: dict[str, tuple[str, str]] = {
     "event_id": ("string", "Id of the event."),
     "identifier": ("string", "The event's strongest identifier, `type:value`; the key to `identity_graph`."),
+    "group_id": ("string", "Account the event names."),
     "channel": ("string", "web, mobile, server, store, payment or crm."),
     "event_at": ("timestamp", "When it happened, UTC."),
     "loaded_at": ("timestamp", "When it arrived in the warehouse, UTC."),
 }
+"""The columns that every planned event has beside its properties: data type and description."""
 _RULES = ("required", "allowed_values", "pattern", "minimum", "maximum", "min_length", "max_length", "pii")
 
 
@@ -146,7 +148,7 @@ def as_yaml(planned: PlannedEvent, before: str | None = None) -> str:
     old = {column["name"]: column for column in model.get("columns") or []}
     columns = [
         old.get(name) or CommentedMap(name=name, data_type=data_type, description=description)
-        for name, (data_type, description) in _OURS.items()
+        for name, (data_type, description) in OWN_COLUMNS.items()
     ]
     for item in planned.properties:
         if item.column is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cdi.dbt import load_manifest
 from cdi.errors import UsageError
-from cdi.plan.files import read_plan
+from cdi.plan.files import OWN_COLUMNS, read_plan
 from cdi.plan.model import PlannedEvent, Property, data_type_of, snake_case
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect, quote
@@ -140,7 +140,7 @@ def _look(warehouse: Warehouse, table: str, sample: int) -> dict[tuple[str, Any]
 def _draft(
     warehouse: Warehouse, table: str, sample: int, type_: str, event: str | None, count: int, seen: list[_Seen]
 ) -> PlannedEvent:
-    properties, taken = [], {"event_id", "identifier", "channel", "event_at", "loaded_at"}
+    properties, taken = [], set(OWN_COLUMNS)
     in_lists = {item.path.split("[")[0]: item.events for item in seen if "[" not in item.path}
     for item in seen:
         types = ("timestamp",) if item.types == ("string",) and item.only_times else item.types

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cdi.errors import UsageError
+from cdi.plan.files import OWN_COLUMNS
 from cdi.plan.model import CALLS, PlannedEvent, Property, data_type_of, snake_case
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -283,7 +284,7 @@ def _property(schema: Any, path: str, required: bool, place: str, result: Import
 
 def _with_columns(properties: list[Property]) -> Iterator[Property]:
     """The properties, those at the top with a column that no other has."""
-    taken = {"event_id", "identifier", "channel", "event_at", "loaded_at"}
+    taken = set(OWN_COLUMNS)
     taken |= {item.column for item in properties if item.column}
     for item in properties:
         if item.column or "." in item.path or "[" in item.path:

@@ -1,0 +1,96 @@
+{#
+  The traits that this model's YAML declares (docs/traits.md): one row per profile (or account) with any of the events
+  they are about. Each event is read once, for all traits.
+
+  reads: the names of the models that are read: of events, and of `exchange_rates` and `session_starts` where a trait has
+  a currency or is `within: session`. dbt has to know them before it reads YAML.
+  per: profile_id, or account_id for traits of accounts: an event belongs to the account it names, and to all accounts
+  of its person where it names none.
+#}
+{% macro computed_traits(reads, per='profile_id') -%}
+    {%- for name in reads + ['identity_graph'] + [{'account_id': 'account_memberships'}.get(per, 'merged_profiles')] -%}
+        {%- do ref(name) -%}
+    {%- endfor -%}
+    {%- if execute -%}
+        {{ cdi.traits_sql(cdi.declared_traits(model), reads, per, cdi.as_of(), only_due=(per == 'profile_id')) }}
+    {%- else -%}
+        select 1 as {{ per }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# For the materialization by_profile: what makes a profile due for the traits of this model. #}
+{% macro trait_inputs() %}
+    {%- set traits = cdi.declared_traits(model) -%}
+    {{ return(cdi.inputs_of_traits(traits)) }}
+{% endmacro %}
+
+{# The definitions as the materialization compares them. #}
+{% macro trait_definitions() %}
+    {%- set definitions = [] -%}
+    {%- for trait in cdi.declared_traits(model) -%}
+        {%- set plain = {} -%}
+        {%- for key, value in trait.items() if key not in ['node', 'place'] -%}{%- do plain.update({key: value}) -%}{%- endfor -%}
+        {%- do definitions.append(plain) -%}
+    {%- endfor -%}
+    {{ return(definitions) }}
+{% endmacro %}
+
+{# The same for a list of traits. #}
+{% macro inputs_of_traits(traits) %}
+    {%- set inputs = {'events': {}, 'tables': {}, 'ages': []} -%}
+    {%- for trait in traits -%}
+        {%- if trait.event -%}
+            {%- set details = inputs.events.setdefault(trait.event, {'windows': [0], 'days': 0}) -%}
+            {%- for window in trait.window.values() if window is not none and window not in details.windows -%}
+                {%- do details.windows.append(window) -%}
+            {%- endfor -%}
+            {%- if trait.type == 'streak' and trait.current -%}
+                {%- do details.update({'days': [details.days, 2 if trait.unit == 'day' else 15] | max}) -%}
+            {%- endif -%}
+        {%- elif trait.type == 'days_since' and trait.of[0] not in inputs.ages -%}
+            {%- do inputs.ages.append(trait.of[0]) -%}
+        {%- endif -%}
+        {%- if trait.in_session -%}{%- do inputs.tables.update({'session_starts': {}}) -%}{%- endif -%}
+    {%- endfor -%}
+    {{ return(inputs) }}
+{% endmacro %}
+
+{#
+  The SQL of traits: one row per `per`.
+
+  as_of: SQL of the moment that they are of; only_due: whether only profiles that are due are wanted, in a run that is
+  not full; known_by: SQL of a moment; events that arrived later are left out.
+#}
+{% macro traits_sql(traits, reads, per, as_of, only_due=false, known_by=none) %}
+    {%- for trait in traits -%}
+        {%- for name in ([trait.event] if trait.event else []) + (['exchange_rates'] if trait.currency else [])
+            + (['session_starts'] if trait.in_session else []) if name not in reads -%}
+            {{ exceptions.raise_compiler_error(
+                trait.place ~ ": add '" ~ name ~ "' to the reads of computed_traits in " ~ model.original_file_path
+            ) }}
+        {%- endfor -%}
+    {%- endfor %}
+with
+
+{{ cdi.event_trait_steps(traits, per, as_of, only_due, known_by) }}
+
+select
+    {{ per }}
+    {%- for trait in traits %},
+    cast({{ cdi.trait_value(trait, as_of) }} as {{ api.Column.translate_type(trait.data_type) }}) as {{ trait.name }}
+    {%- endfor %}
+from event_traits
+{%- endmacro %}
+
+{# What a trait is, from the columns of the step event_traits. #}
+{% macro trait_value(trait, as_of) -%}
+    {%- if trait.type == 'ratio' -%}
+        cast({{ trait.of[0] }} as {{ dbt.type_numeric() }}) / nullif({{ trait.of[1] }}, 0)
+    {%- elif trait.type == 'difference' -%}
+        coalesce({{ trait.of[0] }}, 0) - coalesce({{ trait.of[1] }}, 0)
+    {%- elif trait.type == 'days_since' -%}
+        {{ cdi.days_between(trait.of[0], as_of) }}
+    {%- else -%}
+        {{ trait.name }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,292 @@
+{#
+  The steps that compute traits of events, without `with`. The last one, `event_traits`, has one row per `per` with any of
+  the events, and one column per trait that is about events.
+#}
+{% macro event_trait_steps(traits, per, as_of, only_due, known_by) %}
+    {%- set steps, joined, keys, columns = [], [], [], [] -%}
+    {%- set by_event = {} -%}
+    {%- for trait in traits if trait.event -%}
+        {%- do by_event.setdefault(trait.event, []).append(trait) -%}
+    {%- endfor -%}
+    {%- for event, of_event in by_event.items() -%}
+        {%- set events = event ~ '_events' -%}
+        {%- do steps.append(cdi.step(events, cdi.events_of_profiles(event, of_event, per, as_of, only_due, known_by))) -%}
+        {%- set lists = of_event | map(attribute='list') | reject('none') | unique | list -%}
+        {%- for list in lists -%}
+            {%- do steps.append(cdi.step(cdi.items_step(event, list), cdi.items_of_events(events, of_event, list))) -%}
+        {%- endfor -%}
+        {#- What one aggregate tells: of events (the step says who had any), then of each list's items. -#}
+        {%- for list in [none] + lists -%}
+            {%- set simple = [] -%}
+            {%- for trait in of_event if trait.list == list and trait.type not in ['most_frequent', 'unique_list', 'streak'] -%}
+                {%- do simple.append(trait) -%}
+            {%- endfor -%}
+            {%- if list is none or simple -%}
+                {%- set source = events if list is none else cdi.items_step(event, list) -%}
+                {%- set totals = source ~ '_totals' -%}
+                {%- do steps.append(cdi.step(totals, cdi.totals_of(source, simple, per, as_of))) -%}
+                {%- do (keys if list is none else joined).append(totals) -%}
+                {%- for trait in simple -%}
+                    {%- do columns.append((totals, trait)) -%}
+                {%- endfor -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {#- What needs values counted first. -#}
+        {%- for trait in of_event if trait.type in ['most_frequent', 'unique_list', 'streak'] -%}
+            {%- set source = events if trait.list is none else cdi.items_step(event, trait.list) -%}
+            {%- do steps.append(
+                cdi.step(trait.name ~ '_values', context['cdi'][trait.type ~ '_of'](source, trait, per, as_of))
+            ) -%}
+            {%- do joined.append(trait.name ~ '_values') -%}
+            {%- do columns.append((trait.name ~ '_values', trait)) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+
+    {%- if keys | length == 1 -%}
+        {%- set whole = keys[0] -%}
+    {%- else -%}
+        {%- set whole = 'all_keys' -%}
+        {%- set selects = [] -%}
+        {%- for key in keys -%}{%- do selects.append('select ' ~ per ~ ' from ' ~ key) -%}{%- endfor -%}
+        {%- do steps.append(cdi.step(whole, selects | join('\n    union distinct\n    ') if target.type == 'bigquery'
+            else selects | join('\n    union\n    '))) -%}
+        {%- set joined = keys + joined -%}
+    {%- endif -%}
+    {%- set last -%}
+    select
+        {{ whole }}.{{ per }}
+        {%- for step, trait in columns %},
+        {% if trait.type in ['count', 'unique_count', 'streak'] -%}
+            coalesce({{ step }}.{{ trait.name }}, 0) as {{ trait.name }}
+        {%- else -%}
+            {{ step }}.{{ trait.name }}
+        {%- endif -%}
+        {%- endfor %}
+    from {{ whole }}
+    {%- for step in joined %}
+    left join {{ step }} on {{ whole }}.{{ per }} = {{ step }}.{{ per }}
+    {%- endfor -%}
+    {%- endset -%}
+    {%- do steps.append(cdi.step('event_traits', last)) -%}
+    {{ return(steps | join(',\n\n')) }}
+{% endmacro %}
+
+{% macro step(name, sql) %}{{ return(name ~ ' as (\n\n    ' ~ sql | trim ~ '\n\n)') }}{% endmacro %}
+
+{% macro items_step(event, list) %}{{ return(event ~ '_' ~ list | replace('.', '_') ~ '_items') }}{% endmacro %}
+
+{# The events of a model with whose they are, and the columns that traits ask for. #}
+{% macro events_of_profiles(event, traits, per, as_of, only_due, known_by) %}
+    {%- set needed, currencies = [], {} -%}
+    {%- set properties = cdi.event_properties(traits[0].node) -%}
+    {%- for trait in traits -%}
+        {%- set words = modules.re.findall(
+            '[a-z_][a-z_0-9]*', ([trait.value or '', trait.weight or ''] + trait.conditions) | join(' ')
+        ) -%}
+        {%- for property in properties.values()
+            if property.column in words and property.column not in needed + ['event_at'] -%}
+            {%- do needed.append(property.column) -%}
+        {%- endfor -%}
+        {%- if trait.list and properties[trait.list].column not in needed -%}
+            {%- do needed.append(properties[trait.list].column) -%}
+        {%- endif -%}
+        {%- if trait.currency -%}
+            {%- do currencies.setdefault(trait.currency, []).append(trait) -%}
+        {%- endif -%}
+    {%- endfor %}
+    select
+        {% if per == 'account_id' -%}
+        coalesce(events.group_id, memberships.account_id) as account_id,
+        {%- else -%}
+        graph.profile_id,
+        {%- endif %}
+        events.event_at
+        {%- for column in needed %},
+        events.{{ column }}
+        {%- endfor %}
+        {%- for currency, in_currency in currencies.items() %}
+        {%- for value, amounts in in_currency | groupby('value') %},
+        events.{{ amounts[0].amount }} * case
+            when coalesce(events.currency, '{{ currency }}') = '{{ currency }}' then 1
+            else rates_{{ currency | lower }}.rate
+        end as {{ value }}
+        {%- endfor %}
+        {%- endfor %}
+        {%- if traits | selectattr('in_session') | list %},
+        starts.started_at as session_started_at
+        {%- endif %}
+    from {{ ref(event) }} as events
+    {{ 'left' if per == 'account_id' else 'inner' }} join {{ ref('identity_graph') }} as graph
+        on events.identifier = graph.identifier
+    {%- if per == 'account_id' %}
+    left join {{ ref('account_memberships') }} as memberships
+        on events.group_id is null and graph.profile_id = memberships.profile_id
+    {%- endif %}
+    {%- for currency in currencies %}
+    left join {{ ref('exchange_rates') }} as rates_{{ currency | lower }}
+        on events.currency = rates_{{ currency | lower }}.from_currency
+        and rates_{{ currency | lower }}.to_currency = '{{ currency }}'
+        and events.event_at >= rates_{{ currency | lower }}.valid_from
+        and events.event_at < rates_{{ currency | lower }}.valid_to
+    {%- endfor %}
+    {%- if traits | selectattr('in_session') | list %}
+    left join {{ ref('session_starts') }} as starts on graph.profile_id = starts.profile_id
+    {%- endif %}
+    where
+        events.event_at <= {{ as_of }}
+        {%- if known_by %}
+        and events.loaded_at <= {{ known_by }}
+        {%- endif %}
+        {%- if only_due and cdi.is_partial() %}
+        and {{ cdi.is_due('graph.profile_id') }}
+        {%- endif %}
+        {%- if per == 'account_id' %}
+        and coalesce(events.group_id, memberships.account_id) is not null
+        {%- endif %}
+{% endmacro %}
+
+{# One row per item of a list that events hold. #}
+{% macro items_of_events(events, traits, list) %}
+    {%- set node = traits[0].node -%}
+    {%- set column = cdi.event_properties(node)[list].column -%}
+    {%- set items = cdi.item_properties(node, list) %}
+    select
+        events.*
+        {%- for item in items.values() %},
+        {{ cdi.typed_property(
+            cdi.json_text(cdi.json_array_item(), item.key),
+            {'number': 'numeric', 'text': 'string'}.get(item.kind, item.kind)
+        ) }} as {{ item.sql }}
+        {%- endfor %}
+    from {{ events }} as events
+    {{ cdi.unnest_json_array('events.' ~ column) }}
+{% endmacro %}
+
+{# What holds of the events that a trait counts (SQL); none where all count. #}
+{% macro trait_condition(trait, as_of) %}
+    {%- set conditions = cdi.window_conditions(trait.window, 'event_at', as_of)
+        + (['event_at >= session_started_at'] if trait.in_session else []) + trait.conditions -%}
+    {{ return(conditions | join(' and ') if conditions else none) }}
+{% endmacro %}
+
+{# A value where a condition holds, else null. #}
+{% macro value_where(condition, value) -%}
+    {{ 'case when ' ~ condition ~ ' then ' ~ value ~ ' end' if condition else value }}
+{%- endmacro %}
+
+{# The traits that one aggregate tells. #}
+{% macro totals_of(source, traits, per, as_of) %}
+    select
+        {{ per }}
+        {%- for trait in traits %},
+        {{ cdi.trait_aggregate(trait, cdi.trait_condition(trait, as_of)) }} as {{ trait.name }}
+        {%- endfor %}
+    from {{ source }}
+    group by 1
+{% endmacro %}
+
+{% macro trait_aggregate(trait, condition) -%}
+    {%- set value = cdi.value_where(condition, trait.value or '1') -%}
+    {%- if trait.type == 'count' -%}
+        {{ 'count(' ~ value ~ ')' if condition else 'count(*)' }}
+    {%- elif trait.type in ['sum', 'average', 'minimum', 'maximum'] -%}
+        {{ {'sum': 'sum', 'average': 'avg', 'minimum': 'min', 'maximum': 'max'}[trait.type] }}({{ value }})
+    {%- elif trait.type == 'unique_count' -%}
+        count(distinct {{ value }})
+    {%- elif trait.type in ['first', 'last'] -%}
+        {%- set aggregate = 'min' if trait.type == 'first' else 'max' -%}
+        {%- if trait.value == 'event_at' -%}
+            {{ aggregate }}({{ value }})
+        {%- else -%}
+            {%- set known = trait.value ~ ' is not null' ~ (' and ' ~ condition if condition else '') -%}
+            {%- set text = cdi.alphabetical(cdi.sortable_timestamp('event_at') ~ ' || cast(' ~ trait.value ~ ' as ' ~ dbt.type_string() ~ ')') -%}
+            {{ cdi.typed_property(
+                'substr(' ~ aggregate ~ '(' ~ cdi.value_where(known, text) ~ '), 21)',
+                {'number': 'numeric', 'text': 'string'}.get(trait.kind, trait.kind)
+            ) }}
+        {%- endif -%}
+    {%- elif trait.type == 'time_between' -%}
+        {#- The mean of the days between an event and the next: how far the ends are apart, by how many steps. -#}
+        {%- set at = cdi.value_where(condition, 'event_at') -%}
+        {{ dbt.datediff('min(' ~ at ~ ')', 'max(' ~ at ~ ')', 'second') }}
+        / nullif((count({{ at }}) - 1) * 86400.0, 0)
+    {%- endif -%}
+{%- endmacro %}
+
+{# The value that was seen most often; of those that were seen equally often the first of the alphabet. #}
+{% macro most_frequent_of(source, trait, per, as_of) %}
+    {%- set condition = cdi.trait_condition(trait, as_of) %}
+    select
+        {{ per }},
+        value as {{ trait.name }}
+    from (
+        select
+            {{ per }},
+            {{ trait.value }} as value,
+            row_number() over (
+                partition by {{ per }}
+                order by
+                    {{ 'coalesce(sum(' ~ trait.weight ~ '), 0)' if trait.weight else 'count(*)' }} desc,
+                    {{ cdi.alphabetical(trait.value) if trait.kind == 'text' else trait.value }}
+            ) as place
+        from {{ source }}
+        where {{ trait.value }} is not null{{ ' and ' ~ condition if condition }}
+        group by {{ per }}, {{ trait.value }}
+        having count(*) >= {{ 1 if trait.weight else trait.minimum_sightings }}
+    ) as ranked
+    where place = 1
+{% endmacro %}
+
+{# The different values as a JSON list, in the order of the alphabet. #}
+{% macro unique_list_of(source, trait, per, as_of) %}
+    {%- set condition = cdi.trait_condition(trait, as_of) %}
+    select
+        {{ per }},
+        {{ cdi.json_array_agg(cdi.json_value_of('value'), cdi.alphabetical('value') if trait.kind == 'text' else 'value') }}
+            as {{ trait.name }}
+    from (
+        select distinct
+            {{ per }},
+            {{ trait.value }} as value
+        from {{ source }}
+        where {{ trait.value }} is not null{{ ' and ' ~ condition if condition }}
+    ) as seen
+    group by 1
+{% endmacro %}
+
+{# The most days (weeks from Monday) in a row with an event; current: of the row that the last two days are part of. #}
+{% macro streak_of(source, trait, per, as_of) %}
+    {%- set condition = cdi.trait_condition(trait, as_of) -%}
+    {%- set unit = 'cast(event_at as date)' if trait.unit == 'day' else cdi.monday('event_at') -%}
+    {%- set length = 1 if trait.unit == 'day' else 7 %}
+    select
+        {{ per }},
+        max(streak) as {{ trait.name }}
+    from (
+        select
+            {{ per }},
+            count(*) as streak,
+            max(active_on) as last_active_on
+        from (
+            select
+                {{ per }},
+                active_on,
+                {{ dbt.dateadd('day', '-' ~ length ~ ' * row_number() over (partition by ' ~ per ~ ' order by active_on)', 'active_on') }}
+                    as started_before
+            from (
+                select distinct
+                    {{ per }},
+                    cast({{ unit }} as date) as active_on
+                from {{ source }}
+                {%- if condition %}
+                where {{ condition }}
+                {%- endif %}
+            ) as active
+        ) as numbered
+        group by {{ per }}, started_before
+    ) as streaks
+    {%- if trait.current %}
+    where last_active_on >= {{ dbt.dateadd('day', -1 * length, 'cast(' ~ ('cast(' ~ as_of ~ ' as date)' if trait.unit == 'day' else cdi.monday(as_of)) ~ ' as date)') }}
+    {%- endif %}
+    group by 1
+{% endmacro %}
