@@ -109,7 +109,9 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
-def project(request: pytest.FixtureRequest, copied: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(
+    request: pytest.FixtureRequest, copied: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     with new_project(request.param, copied, tmp_path_factory.mktemp("traits"), url) as made:
         yield made
@@ -233,7 +235,9 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
             assert run_dbt(project, ["seed"], variables, manifest).success
         with connect(project) as warehouse:
             land_messages(warehouse, part, number)
-        assert not (failed := [n for n in run_dbt(project, ["build", *selection], variables, manifest).nodes if n.failed]), failed
+        assert not (
+            failed := [n for n in run_dbt(project, ["build", *selection], variables, manifest).nodes if n.failed]
+        ), failed
         with connect(project) as warehouse:
             names = ", ".join(["profile_id", *TRAITS])
             step_by_step = rows_of(warehouse, "profiles.tried_traits", names)
@@ -260,7 +264,9 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
         assert found.keys() == wanted.keys()
         for profile, traits in wanted.items():
             assert close(found[profile], traits), {
-                key: (found[profile][key], value) for key, value in traits.items() if not close(found[profile], {key: value})
+                key: (found[profile][key], value)
+                for key, value in traits.items()
+                if not close(found[profile], {key: value})
             }
         for profile, *counts in conditions:
             past = [order for order in orders[profile] if order["at"] <= as_of]
@@ -288,7 +294,9 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
         ({"type": "count", "event": ADDED}, "add 'product_added' to the reads"),
     ],
 )
-def test_a_wrong_definition_names_file_and_column(tmp_path_factory, trait: dict, complaint: str, wrong_project: Project):
+def test_a_wrong_definition_names_file_and_column(
+    tmp_path_factory, trait: dict, complaint: str, wrong_project: Project
+):
     write_model(wrong_project.root, "wrong_traits", {"wrong": ("integer", trait)}, ["order_completed"])
     with pytest.raises(CdiError) as raised:
         run_dbt(wrong_project, ["compile", "--select", "wrong_traits"])
