@@ -70,7 +70,8 @@
 
 {# A hash of what the rows depend on besides the events: a change of it has the model built in full. #}
 {% macro by_profile_definition() %}
-    {%- set parts = [model.raw_code, cdi.by_profile_inputs()] -%}
+    {#- What differs is asked by a query that may hold as_of. -#}
+    {%- set parts = [model.raw_code, dict(cdi.by_profile_inputs(), differing=none)] -%}
     {%- if config.get('definition') -%}
         {%- do parts.append(context['cdi'][config.get('definition')]()) -%}
     {%- endif -%}
