@@ -147,9 +147,6 @@
     {{ return(checked) }}
 {% endmacro %}
 
-{# {column: data_type} of what trait conditions may ask about. #}
-{% macro profile_columns() %}
-    {%- set columns = {} -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.name == 'profiles' -%}
         {%- for column in node.columns.values() -%}
             {%- do columns.update({column.name: column.data_type}) -%}

@@ -204,9 +204,9 @@
 {% endmacro %}
 
 {# Writes down up to where the inputs were read. #}
-{% macro write_by_profile_state(revision, watermarks) %}
+{% macro write_by_profile_state(revision, watermarks, definition=none) %}
     {%- set states = cdi.by_profile_inputs_relation() -%}
-    {%- set definition = cdi.by_profile_definition() -%}
+    {%- set definition = definition or cdi.by_profile_definition() -%}
     {% call statement('forget_state') %}
         delete from {{ states }} where model = '{{ cdi.by_profile_name() }}'
     {% endcall %}
