@@ -6,8 +6,7 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -204,10 +203,8 @@ def random_sequence(dice: random.Random) -> Sequence:
 def random_count(dice: random.Random) -> Count:
     """A count with or without a window."""
     least, most = dice.choice([(1, None), (2, None), (0, 0), (0, 1), (1, 2), (2, 2)])
-    window = dice.choice(
-        [(None, None), (None, "3 hours"), (None, "1 day"), ("1 hour", "3 hours"), ("2 hours", "1 day")]
-    )
-    return Count(dice.choice(list(NAMES)), least, most, window, dice.choice([None, 10]))
+    windows = [(None, None), (None, "3 hours"), (None, "1 day"), ("1 hour", "3 hours"), ("2 hours", "1 day")]
+    return Count(dice.choice(list(NAMES)), least, most, dice.choice(windows), dice.choice([None, 10]))
 
 
 def random_events(dice: random.Random, load: int) -> list[Event]:
@@ -239,9 +236,10 @@ def as_message(event: Event) -> dict[str, Any]:
     elif event.name == "checkout_started":
         properties["value"] = event.price
     else:
-        properties |= {"order_id": f"o{event.number}", "products": [
-            {"product_id": "cheap", "price": 1}, {"product_id": "p", "price": event.price}, {"product_id": "q", "price": event.price},
-        ]}  # fmt: skip
+        # Two of three products cost what the event says: the order counts once.
+        prices = {"a": 1, "b": event.price, "c": event.price}
+        products = [{"product_id": name, "price": price} for name, price in prices.items()]
+        properties |= {"order_id": f"o{event.number}", "products": products}
     return message(
         "track", START + timedelta(hours=event.hour), messageId=f"e{event.number}", event=NAMES[event.name],
         properties=properties, **{"userId" if kind == "user_id" else "anonymousId": value},
@@ -275,9 +273,10 @@ MODELS = {
     + ",\n    ".join([condition.jinja() for condition in CONDITIONS] + list(TRAITS))
     + "\n]) }}\n",
     "left_a_cart.sql": "{{ cdi.audience(all=[" + ABANDONED.jinja() + "], columns=['count_orders']) }}\n",
-    "nested.sql": """{{ cdi.audience(
-        all=[cdi.in_audience('left_a_cart'), cdi.none_of([cdi.did('order_completed', at_least=2), cdi.did_not("checkout_started")])]
-    ) }}\n""",
+    "nested.sql": """{{ cdi.audience(all=[
+        cdi.in_audience('left_a_cart'),
+        cdi.none_of([cdi.did('order_completed', at_least=2), cdi.did_not('checkout_started')])
+    ]) }}\n""",
     "outside.sql": """{{ cdi.audience(
         any=[cdi.all_of([cdi.did('order_completed'), cdi.not_in_audience('left_a_cart')]), cdi.in_audience('nested')]
     ) }}\n""",
@@ -306,7 +305,7 @@ class Shop:
 
     def persons(self) -> dict[str, list[Event]]:
         """One identifier of each profile, with the profile's events."""
-        found: dict[str, list[Event]] = {}
+        found: dict[str, list[Event]] = {f"user_id:u{person}": [] for person in self.linked}
         for event in self.landed:
             person = event.identifier.split(":")[1][1:]
             linked = int(person) in self.linked
@@ -393,7 +392,6 @@ def test_conditions_mean_what_they_say_in_every_run(shop: Shop):
             messages += [
                 message("identify", START, userId=f"u{person}", anonymousId=f"a{person}") for person in shop.linked
             ]
-            # A link tells of both, whether or not anything else has happened.
         with connect(shop.project) as warehouse:
             land_messages(warehouse, messages, load)
         shop.landed += events

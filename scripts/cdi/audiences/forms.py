@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,7 +200,7 @@ class _Form:
         key = CommentedMap(
             name="profile_id",
             data_type="string",
-            description="Id of the profile: the hash of the identifier that arrived first; the same after every rebuild.",
+            description=self.known.columns["profile_id"].description,
             data_tests=[
                 "unique",
                 "not_null",
@@ -304,8 +305,6 @@ def _flow(**values: Any) -> CommentedMap:
 
 
 def _comment(text: str) -> Iterable[str]:
-    import textwrap
-
     return [f"-- {line}" for line in textwrap.wrap(text, 115)]
 
 
