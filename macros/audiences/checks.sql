@@ -147,16 +147,11 @@
     {{ return(checked) }}
 {% endmacro %}
 
-{# {column: data_type} of what trait conditions may ask about. #}
-{% macro profile_columns() %}{{ return(cdi.model_columns('profiles')) }}{% endmacro %}
-
 {# {column: data_type} as the YAML of a model says. #}
 {% macro model_columns(name) %}
     {%- set columns = {} -%}
-    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.name == name -%}
-        {%- for column in node.columns.values() -%}
-            {%- do columns.update({column.name: column.data_type}) -%}
-        {%- endfor -%}
+    {%- for column in cdi.node_of(name).columns.values() -%}
+        {%- do columns.update({column.name: column.data_type}) -%}
     {%- endfor -%}
     {{ return(columns) }}
 {% endmacro %}

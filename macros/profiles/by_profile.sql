@@ -2,7 +2,10 @@
 
 {# The condition that a profile is due; true where the model is built in full. #}
 {% macro is_due(profile_id) -%}
-    {%- do [ref('identity_graph'), ref('merged_profiles')] -%}
+    {%- if model.resource_type != 'unit_test' -%}
+        {#- What the materialization reads. -#}
+        {%- do [ref('identity_graph'), ref('merged_profiles')] -%}
+    {%- endif -%}
     {%- if cdi.is_partial() -%}
         {{ profile_id }} in (select profile_id from {{ cdi.due_relation() }})
     {%- else -%}
@@ -20,7 +23,9 @@
 {% macro is_partial() %}
     {%- if not execute -%}{{ return(false) }}{%- endif -%}
     {%- if not flags.INTROSPECT -%}{{ return(var('compile_incremental', false)) }}{%- endif -%}
-    {%- if flags.WHICH not in ['run', 'build'] or should_full_refresh() -%}{{ return(false) }}{%- endif -%}
+    {%- if flags.WHICH not in ['run', 'build'] or model.resource_type != 'model' or should_full_refresh() -%}
+        {{ return(false) }}
+    {%- endif -%}
     {%- set table = load_cached_relation(this) -%}
     {%- if table is none or table.is_view -%}{{ return(false) }}{%- endif -%}
     {%- set state = cdi.by_profile_state() -%}
@@ -199,9 +204,9 @@
 {% endmacro %}
 
 {# Writes down up to where the inputs were read. #}
-{% macro write_by_profile_state(revision, watermarks) %}
+{% macro write_by_profile_state(revision, watermarks, definition=none) %}
     {%- set states = cdi.by_profile_inputs_relation() -%}
-    {%- set definition = cdi.by_profile_definition() -%}
+    {%- set definition = definition or cdi.by_profile_definition() -%}
     {% call statement('forget_state') %}
         delete from {{ states }} where model = '{{ cdi.by_profile_name() }}'
     {% endcall %}

@@ -57,7 +57,7 @@ class Lineage:
     def of(cls, manifest: Any) -> Lineage:
         """The lineage in dbt's manifest: models and exposures."""
         models = [
-            Model(node.name, node.fqn[1], node.raw_code, tuple(_names(node.depends_on.nodes)))
+            Model(node.name, node.fqn[1], _sql_of(node), tuple(_names(node.depends_on.nodes)))
             for node in manifest.nodes.values()
             if node.resource_type == "model"
         ]
@@ -138,6 +138,27 @@ def _expressions(sql: str) -> Iterator[tuple[str, str | None]]:
         elif previous == "as" and re.fullmatch(r"\w+", text):
             alias = token.group()
         previous = text
+
+
+def _sql_of(node: Any) -> str:
+    """A model's SQL, with what its macros make of its YAML (computed traits) or of the models that it joins."""
+    sql = node.raw_code
+    for column in node.columns.values():
+        trait = (getattr(column.config, "meta", None) or column.meta or {}).get("trait")
+        if isinstance(trait, dict):
+            of = trait.get("of", [])
+            used = [
+                trait.get("property"),
+                trait.get("weight"),
+                *trait.get("where", {}),
+                *([of] if isinstance(of, str) else of),
+            ]
+            words = re.findall(r"\w+", " ".join(str(word) for word in used if word))
+            words += ["currency"] if trait.get("currency") else []
+            sql += f"\nselect {' + '.join(words) or 'event_id'} as {column.name} from events"
+    if "joined_traits(" in sql:
+        sql += "\nselect traits.* from traits"
+    return sql
 
 
 def _without_comments(sql: str) -> str:

@@ -1,3 +1,7 @@
+{{ config(
+    materialized='by_profile',
+    inputs={'events': {'product_added': {'windows': [0]}}, 'tables': ['order_traits']}
+) }}
 -- One row per profile that put something into a cart and has not ordered since: what lies in the cart.
 
 with
@@ -11,6 +15,7 @@ added as (
         added.price * coalesce(added.quantity, 1) as amount
     from {{ ref('product_added') }} as added
     inner join {{ ref('identity_graph') }} as graph on added.identifier = graph.identifier
+    where added.event_at <= {{ cdi.as_of() }} and {{ cdi.is_due('graph.profile_id') }}
 
 )
 
@@ -18,9 +23,9 @@ select
     added.profile_id,
     max(added.event_at) as last_added_at,
     cast(count(*) as {{ dbt.type_int() }}) as count_products_in_cart,
-    sum(added.amount) as cart_value,
+    cast(sum(added.amount) as numeric(18, 2)) as cart_value,
     {{ cdi.latest_value('added.name', 'added.event_at') }} as last_product_added
 from added
-left join {{ ref('profile_orders') }} as orders on added.profile_id = orders.profile_id
+left join {{ ref('order_traits') }} as orders on added.profile_id = orders.profile_id
 where orders.last_order_at is null or added.event_at > orders.last_order_at
 group by 1

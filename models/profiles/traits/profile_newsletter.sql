@@ -1,3 +1,7 @@
+{{ config(
+    materialized='by_profile',
+    inputs={'events': ['newsletter_subscribed', 'newsletter_unsubscribed']}
+) }}
 -- One row per profile that ever joined or left the newsletter: the newest of the two holds.
 
 with
@@ -26,6 +30,7 @@ newest as (
         max(case when not choices.is_subscribed then choices.event_at end) as unsubscribed_at
     from choices
     inner join {{ ref('identity_graph') }} as graph on choices.identifier = graph.identifier
+    where {{ cdi.is_due('graph.profile_id') }}
     group by 1
 
 )
@@ -35,5 +40,5 @@ select
     subscribed_at,
     unsubscribed_at,
     -- Who joined and left at the same moment has left.
-    subscribed_at is not null and (unsubscribed_at is null or subscribed_at > unsubscribed_at) as is_subscribed
+    subscribed_at is not null and (unsubscribed_at is null or subscribed_at > unsubscribed_at) as is_newsletter_subscriber
 from newest

@@ -1,3 +1,4 @@
+{{ config(materialized='by_profile', inputs={'events': ['identified']}) }}
 -- One row per profile that ever told its name or address: the newest value of each identity trait wins.
 
 with
@@ -9,6 +10,7 @@ told as (
         identified.*
     from {{ ref('identified') }} as identified
     inner join {{ ref('identity_graph') }} as graph on identified.identifier = graph.identifier
+    where {{ cdi.is_due('graph.profile_id') }}
 
 )
 

@@ -1,3 +1,4 @@
+{{ config(materialized='by_profile', inputs={'events': ['identifier_activity']}) }}
 -- One row per profile: when and where it was seen, over all its devices and channels.
 
 with
@@ -9,6 +10,7 @@ activity as (
         activity.*
     from {{ ref('identifier_activity') }} as activity
     inner join {{ ref('identity_graph') }} as graph on activity.identifier = graph.identifier
+    where {{ cdi.is_due('graph.profile_id') }}
 
 )
 
