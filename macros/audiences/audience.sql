@@ -20,18 +20,15 @@
     {%- endif -%}
     {{ config(meta={'audience': {'conditions': conditions, 'columns': columns}}) }}
     {%- do [ref('profiles'), ref('audience_conditions')] -%}
-    {%- set others = cdi.audiences_named(conditions) -%}
-    {%- for name in others -%}{%- do ref(name) -%}{%- endfor -%}
+    {%- for name in cdi.audiences_named(conditions) -%}{%- do ref(name) -%}{%- endfor -%}
     {%- if execute -%}
         {%- do cdi.checked_conditions([{'file': model.original_file_path, 'conditions': conditions}]) -%}
-        {%- set known = cdi.profile_columns() -%}
-        {%- for column in columns if column not in known -%}
-            {{ exceptions.raise_compiler_error(
-                model.original_file_path ~ ": '" ~ column ~ "' is no column of profiles, which has " ~ known | join(', ')
-                ~ '.'
-            ) }}
-        {%- endfor -%}
+        {%- do cdi.require_columns(columns, cdi.profile_columns(), 'profiles') -%}
     {%- endif %}
+    {%- set names = {} -%}
+    {%- for leaf in cdi.leaves_of(conditions) if 'audience' not in leaf -%}
+        {%- do names.update({leaf.name: 'conditions.' ~ leaf.name}) -%}
+    {%- endfor %}
 select
     profiles.profile_id
     {%- for column in columns %},
@@ -39,13 +36,20 @@ select
     {%- endfor %}
 from {{ ref('profiles') }} as profiles
 inner join {{ ref('audience_conditions') }} as conditions on profiles.profile_id = conditions.profile_id
-{%- for name in others %}
-left join (select distinct profile_id from {{ ref(name) }}) as in_{{ name }}
-    on profiles.profile_id = in_{{ name }}.profile_id
-{%- endfor %}
+{{- cdi.joined_audiences(conditions, 'profiles.profile_id') }}
 where
-{{ cdi.conditions_sql(conditions, 'and', 'conditions.', 'profile_id') | indent(4, first=true) }}
+{{ cdi.conditions_sql(conditions, 'and', names) | indent(4, first=true) }}
 {%- endmacro %}
+
+{# Stops where an audience selects a column that there is not. #}
+{% macro require_columns(columns, known, relation) %}
+    {%- for column in columns if column not in known -%}
+        {{ exceptions.raise_compiler_error(
+            model.original_file_path ~ ": '" ~ column ~ "' is no column of " ~ relation ~ ', which has '
+            ~ known | join(', ') ~ '.'
+        ) }}
+    {%- endfor -%}
+{% endmacro %}
 
 {# The audiences that conditions name, each once. #}
 {% macro audiences_named(conditions) %}
@@ -57,27 +61,35 @@ where
 {% endmacro %}
 
 {#
-  Conditions joined by a word as SQL, each behind its sentence. Those about events and traits are columns by their
-  names behind `prefix`, those about audiences whether the joined relation in_<audience> has the key.
+  Conditions joined by a word as SQL, each behind its sentence. columns: {name: SQL} of those about events and traits;
+  those about audiences hold where the joined relation in_<audience> has the profile.
 #}
-{% macro conditions_sql(conditions, word, prefix, key) %}
+{% macro conditions_sql(conditions, word, columns) %}
     {%- set parts = [] -%}
     {%- for condition in conditions -%}
         {%- if 'conditions' in condition -%}
             {%- set inner = cdi.conditions_sql(
-                condition.conditions, 'and' if condition.condition == 'all_of' else 'or', prefix, key
+                condition.conditions, 'and' if condition.condition == 'all_of' else 'or', columns
             ) -%}
             {%- do parts.append(
                 ('not ' if condition.condition == 'none_of' else '') ~ '(\n    ' ~ inner | indent(4) ~ '\n)'
             ) -%}
         {%- elif 'audience' in condition -%}
             {%- do parts.append(
-                '-- ' ~ condition.sentence ~ '\nin_' ~ condition.audience ~ '.' ~ key ~ ' is '
+                '-- ' ~ condition.sentence ~ '\nin_' ~ condition.audience ~ '.profile_id is '
                 ~ ('not null' if condition.condition == 'in_audience' else 'null')
             ) -%}
         {%- else -%}
-            {%- do parts.append('-- ' ~ condition.sentence ~ '\n' ~ prefix ~ condition.name) -%}
+            {%- do parts.append('-- ' ~ condition.sentence ~ '\n' ~ columns[condition.name]) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(parts | join('\n' ~ word ~ '\n')) }}
 {% endmacro %}
+
+{# The joins behind `profiles` that conditions about audiences need. #}
+{% macro joined_audiences(conditions, profile_id) -%}
+    {%- for name in cdi.audiences_named(conditions) %}
+left join (select distinct profile_id from {{ ref(name) }}) as in_{{ name }}
+    on {{ profile_id }} = in_{{ name }}.profile_id
+    {%- endfor %}
+{%- endmacro %}

@@ -147,10 +147,11 @@
     {{ return(checked) }}
 {% endmacro %}
 
-    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.name == 'profiles' -%}
-        {%- for column in node.columns.values() -%}
-            {%- do columns.update({column.name: column.data_type}) -%}
-        {%- endfor -%}
+{# {column: data_type} as the YAML of a model says. #}
+{% macro model_columns(name) %}
+    {%- set columns = {} -%}
+    {%- for column in cdi.node_of(name).columns.values() -%}
+        {%- do columns.update({column.name: column.data_type}) -%}
     {%- endfor -%}
     {{ return(columns) }}
 {% endmacro %}

@@ -68,5 +68,6 @@
 {% endmacro %}
 
 {% macro value_sentence(value, joint=' or ') %}
+    {%- if value is boolean -%}{{ return(value | string | lower) }}{%- endif -%}
     {{ return(value | join(joint) if value is sequence and value is not string and value is not mapping else value | string) }}
 {% endmacro %}
