@@ -33,7 +33,7 @@
     {%- set keys = ['profile_id', 'account_id'] -%}
     {%- set events = cdi.event_conditions(checked, keys, cdi.as_of()) -%}
     {%- set of_users = dict(events.conditions, **cdi.trait_conditions(checked)) -%}
-    {%- set of_account, problems, known = {}, [], cdi.model_columns('accounts') -%}
+    {%- set of_account, problems, known = {}, [], cdi.account_columns() -%}
     {%- for leaf in cdi.leaves_of(traits) -%}
         {%- if leaf.condition != 'trait' -%}
             {%- do problems.append(file ~ ', ' ~ leaf.sentence ~ ': this is no trait of an account; say it in all') -%}

@@ -147,11 +147,13 @@
     {{ return(checked) }}
 {% endmacro %}
 
-{# {column: data_type} as the YAML of a model says. #}
-{% macro model_columns(name) %}
+{# {column: data_type} of `accounts`, as its YAML and that of the traits it joins say. #}
+{% macro account_columns() %}
     {%- set columns = {} -%}
-    {%- for column in cdi.node_of(name).columns.values() -%}
-        {%- do columns.update({column.name: column.data_type}) -%}
+    {%- for name in ['account_traits', 'accounts'] -%}
+        {%- for column in cdi.node_of(name).columns.values() -%}
+            {%- do columns.update({column.name: column.data_type}) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {{ return(columns) }}
 {% endmacro %}

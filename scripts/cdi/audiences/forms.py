@@ -68,7 +68,6 @@ class Known:
     def of(cls, manifest: Any) -> Known:
         """What is in dbt's manifest."""
         events: dict[str, frozenset[str]] = {}
-        columns: dict[str, Column] = {}
         models = [node for node in manifest.nodes.values() if node.resource_type == "model"]
         for node in models:
             plan = node.config.meta.get("plan")
@@ -81,11 +80,28 @@ class Known:
                 }
                 for name in filter(None, (node.name, (plan or {}).get("event"))):
                     events[name] = frozenset(properties) | events.get(name, frozenset())
-            if node.name == "profiles":
-                for column in node.columns.values():
-                    data_type = JSON if column.data_type in _JSON_TYPES else str(column.data_type)
-                    columns[column.name] = Column(data_type, column.description, bool(_meta(column).get("pii")))
+        columns = {
+            column.name: Column(
+                JSON if column.data_type in _JSON_TYPES else str(column.data_type),
+                column.description,
+                bool(_meta(column).get("pii")),
+            )
+            for node in _joined_into_profiles(models)
+            for column in node.columns.values()
+        }
         return cls(events, columns, frozenset(node.name for node in models if is_audience(node)))
+
+
+def _joined_into_profiles(models: list[Any]) -> Iterable[Any]:
+    """The models whose columns `profiles` has: as the macro profile_columns."""
+    by_id = {node.unique_id: node for node in models}
+    for view in (node for name in ("profile_traits", "profiles") for node in models if node.name == name):
+        parents = [by_id[one] for one in view.depends_on.nodes if one in by_id]
+        yield from (
+            node
+            for node in (*parents, view)
+            if "profile_id" in node.columns and node.name not in ("identity_graph", "merged_profiles")
+        )
 
 
 def _meta(column: Any) -> dict[str, Any]:
