@@ -118,7 +118,9 @@ select
     ---------- what happened
     type in ('page', 'screen') as is_page_view,
     is_order,
-    case when is_order then {{ cdi.try_numeric(cdi.json_text('properties', 'revenue')) }} end as revenue,
+    cast(
+        case when is_order then {{ cdi.try_numeric(cdi.json_text('properties', 'revenue')) }} end as numeric(18, 4)
+    ) as revenue,
 
     ---------- timestamps
     event_at,
