@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+from conftest import ROOT
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import START, land_messages, message, rows_of
@@ -216,6 +220,43 @@ def without_revisions(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
         table: sorted((row[:-1] for row in warehouse.query(f"select * from profiles.{table}")), key=repr)
         for table in COMPARED
     }
+
+
+@pytest.mark.parametrize(
+    ("medium", "source", "referrer", "group"),
+    [
+        ("", "", "", "direct"),
+        ("e-mail", "news", "", "email"),
+        ("", "newsletter", "", "email"),
+        ("cpc", "google", "google.com", "paid_search"),
+        ("cpc", "facebook", "l.facebook.com", "paid_social"),
+        ("paid_social", "tiktok", "", "paid_social"),
+        ("cpm", "adnetwork", "", "display"),
+        ("affiliate", "pricewatch", "pricewatch.example", "affiliate"),
+        ("social", "instagram", "", "social"),
+        ("", "instagram", "instagram.com", "social"),
+        ("qr", "poster", "", "other"),
+        ("", "poster", "google.com", "other"),
+        ("", "", "google.co.uk", "organic_search"),
+        ("", "", "notgoogle.com", "referral"),
+        ("", "", "m.facebook.com", "social"),
+        ("", "", "t.co", "social"),
+        ("", "", "mail.google.com", "email"),
+        ("", "", "outlook.live.com", "email"),
+        ("", "", "checkout.stripe.com", "direct"),
+        ("", "", "blog.example", "referral"),
+    ],
+)
+def test_rules_of_channel_groups(medium: str, source: str, referrer: str, group: str):
+    with (ROOT / "seeds/channel_groups.csv").open() as file:
+        rules = sorted(csv.DictReader(file), key=lambda rule: int(rule["priority"]))
+    values = {"medium": medium, "source": source, "referrer": referrer}
+    found = [
+        rule["channel_group"]
+        for rule in rules
+        if all(value and re.fullmatch(rule[name], value) for name, value in values.items() if rule[name])
+    ]
+    assert [*found, "direct"][0] == group
 
 
 def run(project: Project, arguments: list[str], variables: dict[str, str], manifest: Any) -> None:

@@ -36,9 +36,11 @@ owed as (
         ) as session_number
     from orders
     inner join {{ ref('sessions') }} as sessions
-        on orders.profile_id = sessions.profile_id
-        and orders.ordered_at >= sessions.started_at
-        and sessions.started_at >= {{ dbt.dateadd('day', -1 * var('attribution_lookback_days'), 'orders.ordered_at') }}
+        on
+            orders.profile_id = sessions.profile_id
+            and orders.ordered_at >= sessions.started_at
+            and sessions.started_at
+            >= {{ dbt.dateadd('day', -1 * var('attribution_lookback_days'), 'orders.ordered_at') }}
     group by 1
 
 )

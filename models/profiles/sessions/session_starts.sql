@@ -1,6 +1,6 @@
 {{ config(materialized='by_profile', inputs={'tables': ['sessions']}) }}
--- One row per profile with sessions: when its newest one began. Apart from profile_sessions because it changes only when
--- somebody comes back; traits with `within: session` are computed anew when it does.
+-- One row per profile with sessions: when its newest one began. Apart from profile_sessions because it changes only
+-- when somebody comes back; traits with `within: session` are computed anew when it does.
 
 select
     profile_id,

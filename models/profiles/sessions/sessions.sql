@@ -137,7 +137,8 @@ select
     found.exit_page,
     cast(found.count_events as {{ dbt.type_int() }}) as count_events,
     cast(found.count_page_views as {{ dbt.type_int() }}) as count_page_views,
-    cast({{ dbt.datediff('found.started_at', 'found.ended_at', 'second') }} as {{ dbt.type_int() }}) as duration_seconds,
+    cast({{ dbt.datediff('found.started_at', 'found.ended_at', 'second') }} as {{ dbt.type_int() }}) -- noqa: LT05
+        as duration_seconds,
     found.count_page_views <= 1 and found.count_orders = 0 as is_bounce,
     cast(found.count_orders as {{ dbt.type_int() }}) as count_orders,
     cast(coalesce(found.revenue, 0) as numeric(18, 2)) as revenue,
