@@ -2,5 +2,5 @@
 {% macro alphabetical(expression) -%} {{ return(adapter.dispatch('alphabetical', 'cdi')(expression)) }} {%- endmacro %}
 
 {% macro default__alphabetical(expression) -%} {{ expression }} {%- endmacro %}
-{% macro postgres__alphabetical(expression) -%} {{ expression }} collate "C" {%- endmacro %}
+{% macro postgres__alphabetical(expression) -%} ({{ expression }}) collate "C" {%- endmacro %}
 {% macro redshift__alphabetical(expression) -%} {{ expression }} {%- endmacro %}

@@ -3,5 +3,9 @@
   Written with max() over one text, because not every warehouse has max_by.
 #}
 {% macro latest_value(value, at) -%}
-    substr(max(case when {{ value }} is not null then {{ cdi.sortable_timestamp(at) }} || {{ value }} end), 21)
+    substr(
+        max({{ cdi.alphabetical(
+            'case when ' ~ value ~ ' is not null then ' ~ cdi.sortable_timestamp(at) ~ ' || ' ~ value ~ ' end'
+        ) }}), 21
+    )
 {%- endmacro %}

@@ -20,7 +20,7 @@
     ) as model
     where
         exists (
-            select 1 from {{ ref('profiles') }} as people where people.profile_id = model.profile_id
+            select 1 from {{ ref('profile_traits') }} as people where people.profile_id = model.profile_id
         )
         and not exists (
             select 1 from {{ ref('suppressed_profiles') }} as suppressed
@@ -50,6 +50,6 @@
 {# What permitted_rows reads, so that dbt builds it before any activation model: a hook of all of them. #}
 {% macro activation_inputs() %}
     {%- do [
-        ref('profiles'), ref('suppressed_profiles'), ref('profile_consent'), ref('consent_categories')
+        ref('profile_traits'), ref('suppressed_profiles'), ref('profile_consent'), ref('consent_categories')
     ] -%}
 {% endmacro %}

@@ -2,7 +2,10 @@
 
 {# The condition that a profile is due; true where the model is built in full. #}
 {% macro is_due(profile_id) -%}
-    {%- do [ref('identity_graph'), ref('merged_profiles')] -%}
+    {%- if model.resource_type != 'unit_test' -%}
+        {#- What the materialization reads. -#}
+        {%- do [ref('identity_graph'), ref('merged_profiles')] -%}
+    {%- endif -%}
     {%- if cdi.is_partial() -%}
         {{ profile_id }} in (select profile_id from {{ cdi.due_relation() }})
     {%- else -%}
@@ -20,9 +23,9 @@
 {% macro is_partial() %}
     {%- if not execute -%}{{ return(false) }}{%- endif -%}
     {%- if not flags.INTROSPECT -%}{{ return(var('compile_incremental', false)) }}{%- endif -%}
-    {#- A unit test gives all of what the model reads. -#}
-    {%- if model.resource_type != 'model' -%}{{ return(false) }}{%- endif -%}
-    {%- if flags.WHICH not in ['run', 'build'] or should_full_refresh() -%}{{ return(false) }}{%- endif -%}
+    {%- if flags.WHICH not in ['run', 'build'] or model.resource_type != 'model' or should_full_refresh() -%}
+        {{ return(false) }}
+    {%- endif -%}
     {%- set table = load_cached_relation(this) -%}
     {%- if table is none or table.is_view -%}{{ return(false) }}{%- endif -%}
     {%- set state = cdi.by_profile_state() -%}
@@ -75,7 +78,8 @@
 
 {# A hash of what the rows depend on besides the events: a change of it has the model built in full. #}
 {% macro by_profile_definition() %}
-    {%- set parts = [model.raw_code, cdi.by_profile_inputs()] -%}
+    {#- What differs is asked by a query that may hold as_of. -#}
+    {%- set parts = [model.raw_code, dict(cdi.by_profile_inputs(), differing=none)] -%}
     {%- if config.get('definition') -%}
         {%- do parts.append(context['cdi'][config.get('definition')]()) -%}
     {%- endif -%}
@@ -251,9 +255,9 @@
 {% endmacro %}
 
 {# Writes down up to where the inputs were read. #}
-{% macro write_by_profile_state(revision, watermarks) %}
+{% macro write_by_profile_state(revision, watermarks, definition=none) %}
     {%- set states = cdi.by_profile_inputs_relation() -%}
-    {%- set definition = cdi.by_profile_definition() -%}
+    {%- set definition = definition or cdi.by_profile_definition() -%}
     {% call statement('forget_state') %}
         delete from {{ states }} where model = '{{ cdi.by_profile_name() }}'
     {% endcall %}

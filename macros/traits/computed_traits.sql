@@ -32,6 +32,14 @@
         {%- for key, value in trait.items() if key not in ['node', 'place'] -%}{%- do plain.update({key: value}) -%}{%- endfor -%}
         {%- do definitions.append(plain) -%}
     {%- endfor -%}
+    {%- if definitions | selectattr('currency') | list -%}
+        {#- A rate that changed changes everybody's sums. -#}
+        {%- do definitions.append(cdi.single_value(
+            "select " ~ dbt.concat(['count(*)', "' '", 'sum(rate)', "' '", 'sum(rate * '
+            ~ dbt.datediff("cast('2000-01-01' as " ~ dbt.type_timestamp() ~ ')', 'valid_from', 'day') ~ ')'])
+            ~ ' from ' ~ ref('exchange_rates')
+        )) -%}
+    {%- endif -%}
     {{ return(definitions) }}
 {% endmacro %}
 
@@ -47,8 +55,8 @@
             {%- if trait.type == 'streak' and trait.current -%}
                 {%- do details.update({'days': [details.days, 2 if trait.unit == 'day' else 15] | max}) -%}
             {%- endif -%}
-        {%- elif trait.type == 'days_since' and trait.of[0] not in inputs.ages -%}
-            {%- do inputs.ages.append(trait.of[0]) -%}
+        {%- elif trait.type in ['days_since', 'per_month'] and trait.of[-1] not in inputs.ages -%}
+            {%- do inputs.ages.append(trait.of[-1]) -%}
         {%- endif -%}
         {%- if trait.in_session -%}{%- do inputs.tables.update({'session_starts': {}}) -%}{%- endif -%}
     {%- endfor -%}
@@ -58,11 +66,11 @@
 {#
   The SQL of traits: one row per `per`.
 
-  as_of: SQL of the moment that they are of; only_due: whether only profiles that are due are wanted, in a run that is
+  reads: see computed_traits; none where the model reads by way of another. as_of: SQL of the moment that they are of; only_due: whether only profiles that are due are wanted, in a run that is
   not full; known_by: SQL of a moment; events that arrived later are left out.
 #}
 {% macro traits_sql(traits, reads, per, as_of, only_due=false, known_by=none) %}
-    {%- for trait in traits -%}
+    {%- for trait in traits if reads is not none -%}
         {%- for name in ([trait.event] if trait.event else []) + (['exchange_rates'] if trait.currency else [])
             + (['session_starts'] if trait.in_session else []) if name not in reads -%}
             {{ exceptions.raise_compiler_error(
@@ -72,7 +80,7 @@
     {%- endfor %}
 with
 
-{{ cdi.event_trait_steps(traits, per, as_of, only_due, known_by) }}
+{{ cdi.event_trait_steps(traits, per, as_of, only_due, known_by, by_ref=reads is not none) }}
 
 select
     {{ per }}
@@ -90,7 +98,37 @@ from event_traits
         coalesce({{ trait.of[0] }}, 0) - coalesce({{ trait.of[1] }}, 0)
     {%- elif trait.type == 'days_since' -%}
         {{ cdi.days_between(trait.of[0], as_of) }}
+    {%- elif trait.type == 'per_month' -%}
+        {#- Of 30 days; whoever has come only now has had one. -#}
+        {{ trait.of[0] }} * 30.0 / greatest({{ cdi.days_between(trait.of[1], as_of) }}, 30)
     {%- else -%}
         {{ trait.name }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#
+  The traits of a model of computed traits as they were at each of some moments: as_of, profile_id, and its columns.
+  Counted from the events up to then, so that what is learned from them knows nothing of what came after.
+
+  moments: a list of moments, ISO 8601 in UTC; known: leave out events that had not arrived by then.
+  Profiles are those that the graph knows today.
+#}
+{% macro traits_as_of(model_name, moments, known=false) -%}
+    {%- do ref(model_name) -%}
+    {%- if execute -%}
+        {%- set node = cdi.node_of(model_name) -%}
+        {%- set traits = cdi.declared_traits(node) -%}
+        {%- for moment in moments -%}
+            {%- set as_of = "cast('" ~ moment ~ "' as " ~ dbt.type_timestamp() ~ ')' %}
+select
+    {{ as_of }} as as_of,
+    traits.*
+from (
+    {{ cdi.traits_sql(traits, none, 'profile_id', as_of, known_by=(as_of if known)) }}
+) as traits
+{{ 'union all' if not loop.last }}
+        {%- endfor -%}
+    {%- else -%}
+        select 1 as profile_id
     {%- endif -%}
 {%- endmacro %}

@@ -23,7 +23,7 @@
 
 {# The types that are made of other traits of the same model: how many they take. #}
 {% macro derived_trait_types() %}
-    {{ return({'ratio': 2, 'difference': 2, 'days_since': 1}) }}
+    {{ return({'ratio': 2, 'difference': 2, 'days_since': 1, 'per_month': 2}) }}
 {% endmacro %}
 
 {#

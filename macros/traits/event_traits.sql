@@ -1,8 +1,10 @@
 {#
   The steps that compute traits of events, without `with`. The last one, `event_traits`, has one row per `per` with any of
   the events, and one column per trait that is about events.
+
+  by_ref: whether the model refers to what is read itself, or only by way of another.
 #}
-{% macro event_trait_steps(traits, per, as_of, only_due, known_by) %}
+{% macro event_trait_steps(traits, per, as_of, only_due, known_by, by_ref=true) %}
     {%- set steps, joined, keys, columns = [], [], [], [] -%}
     {%- set by_event = {} -%}
     {%- for trait in traits if trait.event -%}
@@ -10,7 +12,9 @@
     {%- endfor -%}
     {%- for event, of_event in by_event.items() -%}
         {%- set events = event ~ '_events' -%}
-        {%- do steps.append(cdi.step(events, cdi.events_of_profiles(event, of_event, per, as_of, only_due, known_by))) -%}
+        {%- do steps.append(cdi.step(events, cdi.events_of_profiles(
+            event, of_event, per, as_of, only_due, known_by, by_ref
+        ))) -%}
         {%- set lists = of_event | map(attribute='list') | reject('none') | unique | list -%}
         {%- for list in lists -%}
             {%- do steps.append(cdi.step(cdi.items_step(event, list), cdi.items_of_events(events, of_event, list))) -%}
@@ -76,7 +80,8 @@
 {% macro items_step(event, list) %}{{ return(event ~ '_' ~ list | replace('.', '_') ~ '_items') }}{% endmacro %}
 
 {# The events of a model with whose they are, and the columns that traits ask for. #}
-{% macro events_of_profiles(event, traits, per, as_of, only_due, known_by) %}
+{% macro events_of_profiles(event, traits, per, as_of, only_due, known_by, by_ref) %}
+    {%- set relation_of = ref if by_ref else cdi.relation_of -%}
     {%- set needed, currencies = [], {} -%}
     {%- set properties = cdi.event_properties(traits[0].node) -%}
     {%- for trait in traits -%}
@@ -115,22 +120,22 @@
         {%- if traits | selectattr('in_session') | list %},
         starts.started_at as session_started_at
         {%- endif %}
-    from {{ ref(event) }} as events
-    {{ 'left' if per == 'account_id' else 'inner' }} join {{ ref('identity_graph') }} as graph
+    from {{ relation_of(event) }} as events
+    {{ 'left' if per == 'account_id' else 'inner' }} join {{ relation_of('identity_graph') }} as graph
         on events.identifier = graph.identifier
     {%- if per == 'account_id' %}
-    left join {{ ref('account_memberships') }} as memberships
+    left join {{ relation_of('account_memberships') }} as memberships
         on events.group_id is null and graph.profile_id = memberships.profile_id
     {%- endif %}
     {%- for currency in currencies %}
-    left join {{ ref('exchange_rates') }} as rates_{{ currency | lower }}
+    left join {{ relation_of('exchange_rates') }} as rates_{{ currency | lower }}
         on events.currency = rates_{{ currency | lower }}.from_currency
         and rates_{{ currency | lower }}.to_currency = '{{ currency }}'
         and events.event_at >= rates_{{ currency | lower }}.valid_from
         and events.event_at < rates_{{ currency | lower }}.valid_to
     {%- endfor %}
     {%- if traits | selectattr('in_session') | list %}
-    left join {{ ref('session_starts') }} as starts on graph.profile_id = starts.profile_id
+    left join {{ relation_of('session_starts') }} as starts on graph.profile_id = starts.profile_id
     {%- endif %}
     where
         events.event_at <= {{ as_of }}

@@ -41,10 +41,10 @@
 {% macro window_conditions(window, moment, as_of) %}
     {%- set conditions = [] -%}
     {%- if window['from'] is not none -%}
-        {%- do conditions.append(moment ~ ' > ' ~ dbt.dateadd('second', -1 * window['from'], as_of)) -%}
+        {%- do conditions.append(moment ~ ' > ' ~ dbt.dateadd('second', -1 * window['from'], as_of) | trim) -%}
     {%- endif -%}
     {%- if window['to'] > 0 -%}
-        {%- do conditions.append(moment ~ ' <= ' ~ dbt.dateadd('second', -1 * window['to'], as_of)) -%}
+        {%- do conditions.append(moment ~ ' <= ' ~ dbt.dateadd('second', -1 * window['to'], as_of) | trim) -%}
     {%- endif -%}
     {{ return(conditions) }}
 {% endmacro %}

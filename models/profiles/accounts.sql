@@ -50,6 +50,9 @@ select
     traits.email,
     traits.phone,
 
+    ---------- computed traits
+    {{ cdi.joined_traits(['account_traits']) }},
+
     ---------- presence
     coalesce(members.count_members, 0) as count_members,
     seen.count_events,
@@ -58,3 +61,4 @@ select
 from seen
 left join traits on seen.account_id = traits.account_id
 left join members on seen.account_id = members.account_id
+left join {{ ref('account_traits') }} as account_traits on seen.account_id = account_traits.account_id

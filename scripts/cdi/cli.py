@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cdi.audiences.cli import audience
 from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
 from cdi.gates import OnFailure
 from cdi.gates.cli import validate
@@ -215,6 +216,7 @@ app.command()(why)
 app.command()(validate)
 app.add_typer(identity)
 app.add_typer(plan)
+app.add_typer(audience)
 app.add_typer(quarantine)
 app.add_typer(governance)
 app.add_typer(privacy)

@@ -61,17 +61,32 @@ class Suspect:
 
 
 def marks(manifest: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    """(schema, table): {column: its meta.pii, None where it has none} of models, seeds and sources."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for node in [*manifest.nodes.values(), *manifest.sources.values()]:
-        if node.resource_type not in ("model", "seed", "source"):
-            continue
-        table = getattr(node, "identifier", None) or node.alias
-        found[node.schema, table] = {
-            column.name.lower(): (getattr(column.config, "meta", None) or column.meta or {}).get("pii")
-            for column in node.columns.values()
-        }
-    return found
+    """(schema, table): {column: its meta.pii, None where it has none} of models, seeds and sources.
+
+    A column that a model's YAML does not mention (`profiles` has those of many models) is marked as where it
+    comes from.
+    """
+    nodes = {**manifest.nodes, **manifest.sources}
+    found: dict[str, dict[str, Any]] = {}
+
+    def of(unique_id: str) -> dict[str, Any]:
+        if unique_id not in found:
+            node = nodes[unique_id]
+            read = [name for name in getattr(node.depends_on, "nodes", []) if name in nodes] if (
+                node.resource_type == "model"
+            ) else []  # fmt: skip
+            inherited = {column: mark for name in read for column, mark in of(name).items() if mark is not None}
+            found[unique_id] = inherited | {
+                column.name.lower(): (getattr(column.config, "meta", None) or column.meta or {}).get("pii")
+                for column in node.columns.values()
+            }
+        return found[unique_id]
+
+    return {
+        (node.schema, getattr(node, "identifier", None) or node.alias): of(unique_id)
+        for unique_id, node in nodes.items()
+        if node.resource_type in ("model", "seed", "source")
+    }
 
 
 def scan(project: Project, manifest: Any = None) -> list[Suspect]:

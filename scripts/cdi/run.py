@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cdi.audiences import is_audience
 from cdi.dbt import DbtResult, NodeResult, load_manifest, run_dbt
 from cdi.errors import GateError, UsageError
 from cdi.gates import GateResult, OnFailure
@@ -306,10 +307,9 @@ def _count(warehouse: Warehouse, results: list[DbtResult], summary: RunSummary) 
         )
         for result in results
     )
-    for name, relation in sorted(models.items()):
-        if relation[2] == "audiences":
-            size = _rows(warehouse, relation)
-            summary.audiences.append(AudienceSize(name, size, summary.counts_before.get(f"audience.{name}")))
+    for name in sorted(node.name for node in results[0].manifest.nodes.values() if is_audience(node)):
+        size = _rows(warehouse, models[name])
+        summary.audiences.append(AudienceSize(name, size, summary.counts_before.get(f"audience.{name}")))
 
 
 def _models(result: DbtResult) -> dict[str, tuple[str, str, str]]:

@@ -272,16 +272,16 @@ def test_the_difference_between_revisions_names_whom_it_breaks(tmp_path: Path):
         ),
     )  # fmt: skip
     write_plan(tmp_path, [changed])
-    (tmp_path / "models/events/planned/article_read.yml").unlink()
-    (tmp_path / "models/events/planned/article_read.sql").unlink()
+    (tmp_path / "models/events/planned/coupon_denied.yml").unlink()
+    (tmp_path / "models/events/planned/coupon_denied.sql").unlink()
     changes = compare(plan_at(tmp_path, "HEAD"), plan_at(tmp_path, None))
     found = {item.change.what: item for item in effects(changes, Lineage.of(run_dbt(project, ["parse"]).manifest))}
     revenue = found["revenue: column type numeric(18, 4) → string"]
     assert revenue.change.breaks
-    assert {"profile_orders", "profiles", "high_value_customers"} <= revenue.users.names
+    assert {"order_traits", "profiles", "high_value_customers"} <= revenue.users.names
     assert any("high_value_customers" in name for name in revenue.users.by_floor["syncs"])
     assert "profile_newsletter" not in revenue.users.names
-    assert "profile_orders" not in found["coupon: is required now"].users.names
+    assert "high_value_customers" not in found["coupon: is required now"].users.names
     assert not found["is planned no more: such events are unplanned"].users.names
     assert compare(plan_at(tmp_path, "HEAD"), plan_at(tmp_path, "HEAD")) == []
     with pytest.raises(UsageError, match="git cannot show"):

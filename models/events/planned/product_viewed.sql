@@ -1,3 +1,4 @@
+{{ config(materialized='incremental') }}
 -- Somebody looked at a product: one row per time.
 
 {{ cdi.planned_event() }}

@@ -1,3 +1,4 @@
+{{ config(materialized='incremental') }}
 -- Somebody searched for products: one row per search.
 
 {{ cdi.planned_event() }}

@@ -1,3 +1,4 @@
+{{ config(materialized='incremental') }}
 -- Somebody logged in: one row per time.
 
 {{ cdi.planned_event() }}

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, TemplateError
 
+from cdi.audiences import is_audience
 from cdi.errors import UsageError
 from cdi.warehouse import quote
 
@@ -110,7 +111,10 @@ def read_suite(root: Path, gate: str, manifest: Any) -> list[Expectation]:
     floor = [
         tables[node.name]
         for node in manifest.nodes.values()
-        if node.resource_type == "model" and len(node.fqn) > 1 and node.fqn[1] == gate
+        if node.resource_type == "model"
+        and len(node.fqn) > 1
+        and node.fqn[1] == gate
+        and (gate != "audiences" or is_audience(node))
     ]
     found: list[Expectation] = []
     for number, entry in enumerate(suite.get("expectations", []), 1):

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cdi.audiences import is_audience
 from cdi.dbt import run_dbt
 from cdi.errors import CdiError, GateError, UsageError, WarehouseError
 from cdi.identity.tables import IdentityTables
@@ -296,9 +297,7 @@ def _without_nulls(row: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _audiences(manifest: Any) -> list[str]:
-    return sorted(
-        node.name for node in manifest.nodes.values() if node.resource_type == "model" and node.fqn[1] == "audiences"
-    )
+    return sorted(node.name for node in manifest.nodes.values() if is_audience(node))
 
 
 def _compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,11 +56,14 @@ class Lineage:
     @classmethod
     def of(cls, manifest: Any) -> Lineage:
         """The lineage in dbt's manifest: models and exposures."""
-        models = [
-            Model(node.name, node.fqn[1], node.raw_code, tuple(_names(node.depends_on.nodes)))
-            for node in manifest.nodes.values()
-            if node.resource_type == "model"
-        ]
+        nodes = [node for node in manifest.nodes.values() if node.resource_type == "model"]
+        events = {
+            name: node.name
+            for node in nodes
+            for name in (node.name, (node.config.meta.get("plan") or {}).get("event"))
+            if name
+        }
+        models = [Model(node.name, node.fqn[1], _sql_of(node), _parents_of(node, events)) for node in nodes]
         models += [
             Model(f"exposure {node.name}", "exposures", "", tuple(_names(node.depends_on.nodes)))
             for node in manifest.exposures.values()
@@ -138,6 +141,45 @@ def _expressions(sql: str) -> Iterator[tuple[str, str | None]]:
         elif previous == "as" and re.fullmatch(r"\w+", text):
             alias = token.group()
         previous = text
+
+
+def _parents_of(node: Any, events: Mapping[str, str]) -> tuple[str, ...]:
+    """What a model reads; an audience reads the events that it asks about, although another model does it for it."""
+    if node.name == "audience_conditions":
+        return ()
+    audience = node.config.meta.get("audience") or {}
+    asked = {events[name] for name in asked_events(audience.get("conditions") or []) if name in events}
+    return (*_names(node.depends_on.nodes), *sorted(asked))
+
+
+def asked_events(conditions: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The events that conditions (config.meta.audience) ask about, as they name them."""
+    for condition in conditions:
+        if "event" in condition:
+            yield condition["event"]
+        for inner in ("conditions", "steps"):
+            yield from asked_events(condition.get(inner) or [])
+
+
+def _sql_of(node: Any) -> str:
+    """A model's SQL, with what its macros make of its YAML (computed traits) or of the models that it joins."""
+    sql = node.raw_code
+    for column in node.columns.values():
+        trait = (getattr(column.config, "meta", None) or column.meta or {}).get("trait")
+        if isinstance(trait, dict):
+            of = trait.get("of", [])
+            used = [
+                trait.get("property"),
+                trait.get("weight"),
+                *trait.get("where", {}),
+                *([of] if isinstance(of, str) else of),
+            ]
+            words = re.findall(r"\w+", " ".join(str(word) for word in used if word))
+            words += ["currency"] if trait.get("currency") else []
+            sql += f"\nselect {' + '.join(words) or 'event_id'} as {column.name} from events"
+    if "joined_traits(" in sql:
+        sql += "\nselect traits.* from traits"
+    return sql
 
 
 def _without_comments(sql: str) -> str:

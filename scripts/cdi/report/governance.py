@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
+from cdi.audiences import is_audience
 from cdi.dbt import load_manifest
 from cdi.errors import UsageError
 from cdi.gates.suites import GATES, Table, tables_of
@@ -316,9 +317,7 @@ class Report:
         for node in self.manifest.nodes.values():
             if node.resource_type != "model" or not (owner := node.config.meta.get("owner")):
                 continue
-            kind = (
-                "events" if node.config.meta.get("event") else "audiences" if node.fqn[1] == "audiences" else "models"
-            )
+            kind = "events" if node.config.meta.get("event") else "audiences" if is_audience(node) else "models"
             name = node.config.meta.get("event") or node.name
             owned.setdefault(str(owner), {}).setdefault(kind, []).append(str(name))
         if not owned:
@@ -346,7 +345,7 @@ class Report:
         found = set()
         for unique_id in node.depends_on.nodes:
             parent = self.manifest.nodes.get(unique_id)
-            if parent is not None and parent.resource_type == "model" and parent.fqn[1] == "audiences":
+            if parent is not None and is_audience(parent):
                 found.add(parent.name)
         return found
 

@@ -1,0 +1,52 @@
+{# Traits of several models side by side: what `profile_traits` and `profiles` are made of. #}
+
+{#
+  The columns of models with one row per profile (or account), as their YAML has them. A column with meta.default has that value for
+  whom its model has no row; traits that count have 0.
+#}
+{% macro joined_traits(models) -%}
+    {%- set columns = [] -%}
+    {%- for name in models -%}
+        {%- do ref(name) -%}
+        {%- if execute -%}
+            {%- for column in cdi.node_of(name).columns.values() if column.name not in ['profile_id', 'account_id'] -%}
+                {%- set meta = cdi.column_meta(column) -%}
+                {%- set counts = (meta.get('trait') or {}).get('type') in ['count', 'unique_count', 'streak'] -%}
+                {%- set default = meta.get('default', 0 if counts else none) -%}
+                {%- if default is not none -%}
+                    {%- set literal = cdi.value_literal(default, cdi.kind_of(column.data_type), name, []) -%}
+                    {%- do columns.append('coalesce(' ~ name ~ '.' ~ column.name ~ ', ' ~ literal ~ ') as ' ~ column.name) -%}
+                {%- else -%}
+                    {%- do columns.append(name ~ '.' ~ column.name) -%}
+                {%- endif -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ columns | join(',\n    ') if columns else 'null as traits' }}
+{%- endmacro %}
+
+{# Joins them to a relation with a profile_id. #}
+{% macro join_traits(models, relation) -%}
+    {%- for name in models -%}
+        left join {{ ref(name) }} as {{ name }} on {{ relation }}.profile_id = {{ name }}.profile_id
+        {{- '\n' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# {name: data_type} of all that `profiles` has: its own columns and those of the models that are joined. #}
+{% macro profile_columns() %}
+    {%- set found = {} -%}
+    {%- for name in ['profile_traits', 'profiles'] -%}
+        {%- set node = cdi.node_of(name) -%}
+        {%- set parents = [] -%}
+        {%- for id in node.depends_on.nodes if id in graph.nodes -%}{%- do parents.append(graph.nodes[id]) -%}{%- endfor -%}
+        {%- for one in [node] + parents if 'profile_id' in one.columns
+            and one.name not in ['identity_graph', 'merged_profiles'] -%}
+            {%- for column in one.columns.values() -%}{%- do found.update({column.name: column.data_type}) -%}{%- endfor -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{% endmacro %}
+
+{# What `profile_traits` depends on besides rows: a model that gets a column has everything built anew. #}
+{% macro joined_trait_columns() %}{{ return(cdi.profile_columns()) }}{% endmacro %}
