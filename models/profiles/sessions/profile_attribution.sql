@@ -39,7 +39,7 @@ found as (
         ) as last_touch_number,
         max(case when sessions.session_id = first_orders.session_id then sessions.session_number end)
             as first_order_number,
-        max(first_orders.ordered_at) as first_order_at,
+        max(first_orders.ordered_at) as first_online_order_at,
         sum(case when sessions.started_at <= first_orders.ordered_at then 1 end) as count_sessions_to_first_order
     from {{ ref('sessions') }} as sessions
     left join first_orders on sessions.profile_id = first_orders.profile_id
@@ -53,7 +53,7 @@ select
     {% for touch in touches %}
 
     ---------- {{ touch | replace('_', ' ') }}
-    {{ 'found.first_order_at' if touch == 'first_order' else touch ~ '.started_at as ' ~ touch ~ '_at' }},
+    {{ 'found.first_online_order_at' if touch == 'first_order' else touch ~ '.started_at as ' ~ touch ~ '_at' }},
     {% for column in ['channel_group', 'campaign_source', 'campaign_medium', 'campaign_name', 'referrer'] -%}
     {{ touch }}.{{ column }} as {{ touch }}_{{ column }},
     {% endfor -%}
