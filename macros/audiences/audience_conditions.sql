@@ -133,5 +133,7 @@ left join {{ this }} as previous on evaluated.profile_id = previous.profile_id
 
 {# The checked conditions of all audiences; see checked_conditions. #}
 {% macro conditions_of_audiences(reads=none) %}
-    {{ return(cdi.checked_conditions(cdi.audiences(), reads, model.original_file_path)) }}
+    {{ return(cdi.once(
+        'conditions ' ~ reads, cdi.checked_conditions, [cdi.audiences(), reads, model.original_file_path]
+    )) }}
 {% endmacro %}

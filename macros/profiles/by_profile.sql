@@ -20,7 +20,9 @@
   Whether this run makes only the profiles that are due. Compiled without a connection it does not, or with
   --vars 'compile_incremental: true' it does.
 #}
-{% macro is_partial() %}
+{% macro is_partial() %}{{ return(cdi.once('is partial', cdi.decide_is_partial)) }}{% endmacro %}
+
+{% macro decide_is_partial() %}
     {%- if not execute -%}{{ return(false) }}{%- endif -%}
     {%- if not flags.INTROSPECT -%}{{ return(var('compile_incremental', false)) }}{%- endif -%}
     {%- if flags.WHICH not in ['run', 'build'] or model.resource_type != 'model' or should_full_refresh() -%}
@@ -49,7 +51,9 @@
   What the last run of this model left: definition (none: there was no run), as_of (SQL), revision, and loaded_at,
   {input: SQL of its newest loaded_at} or, for tables, their newest revision.
 #}
-{% macro by_profile_state() %}
+{% macro by_profile_state() %}{{ return(cdi.once('state', cdi.read_by_profile_state)) }}{% endmacro %}
+
+{% macro read_by_profile_state() %}
     {%- set state = {'definition': none, 'as_of': none, 'revision': 0, 'newest': {}} -%}
     {%- if not flags.INTROSPECT -%}{{ return(state) }}{%- endif -%}
     {%- set rows = run_query(
@@ -77,7 +81,9 @@
 {% macro next_revision(state) %}{{ return(state.revision + 1) }}{% endmacro %}
 
 {# A hash of what the rows depend on besides the events: a change of it has the model built in full. #}
-{% macro by_profile_definition() %}
+{% macro by_profile_definition() %}{{ return(cdi.once('definition', cdi.read_by_profile_definition)) }}{% endmacro %}
+
+{% macro read_by_profile_definition() %}
     {#- What differs is asked by a query that may hold as_of. -#}
     {%- set parts = [model.raw_code, dict(cdi.by_profile_inputs(), differing=none)] -%}
     {%- if config.get('definition') -%}
@@ -100,7 +106,9 @@
 {% endmacro %}
 
 {# The config `inputs`, whole: {events: {model: {windows, days}}, tables: {model: {column: windows}}, ...}. #}
-{% macro by_profile_inputs() %}
+{% macro by_profile_inputs() %}{{ return(cdi.once('inputs', cdi.read_by_profile_inputs)) }}{% endmacro %}
+
+{% macro read_by_profile_inputs() %}
     {%- set given = config.get('inputs') or {} -%}
     {%- if given is string -%}{%- set given = context['cdi'][given]() -%}{%- endif -%}
     {%- set inputs = {

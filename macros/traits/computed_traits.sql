@@ -85,22 +85,30 @@ with
 select
     {{ per }}
     {%- for trait in traits %},
-    cast({{ cdi.trait_value(trait, as_of) }} as {{ api.Column.translate_type(trait.data_type) }}) as {{ trait.name }}
+    cast({{ cdi.trait_value(trait, traits, as_of) }} as {{ api.Column.translate_type(trait.data_type) }}) as {{ trait.name }}
     {%- endfor %}
 from event_traits
 {%- endmacro %}
 
-{# What a trait is, from the columns of the step event_traits. #}
-{% macro trait_value(trait, as_of) -%}
+{#
+  What a trait is, from the columns of the step event_traits. traits: all of the model, for a trait may be made of others
+  that are made of others.
+#}
+{% macro trait_value(trait, traits, as_of) -%}
+    {%- set of = [] -%}
+    {%- for name in trait.of -%}
+        {%- set other = traits | selectattr('name', 'equalto', name) | first -%}
+        {%- do of.append('(' ~ cdi.trait_value(other, traits, as_of) ~ ')' if other.of else name) -%}
+    {%- endfor -%}
     {%- if trait.type == 'ratio' -%}
-        cast({{ trait.of[0] }} as {{ dbt.type_numeric() }}) / nullif({{ trait.of[1] }}, 0)
+        cast({{ of[0] }} as {{ dbt.type_numeric() }}) / nullif({{ of[1] }}, 0)
     {%- elif trait.type == 'difference' -%}
-        coalesce({{ trait.of[0] }}, 0) - coalesce({{ trait.of[1] }}, 0)
+        coalesce({{ of[0] }}, 0) - coalesce({{ of[1] }}, 0)
     {%- elif trait.type == 'days_since' -%}
-        {{ cdi.days_between(trait.of[0], as_of) }}
+        {{ cdi.days_between(of[0], as_of) }}
     {%- elif trait.type == 'per_month' -%}
         {#- Of 30 days; whoever has come only now has had one. -#}
-        {{ trait.of[0] }} * 30.0 / greatest({{ cdi.days_between(trait.of[1], as_of) }}, 30)
+        {{ of[0] }} * 30.0 / greatest({{ cdi.days_between(of[1], as_of) }}, 30)
     {%- else -%}
         {{ trait.name }}
     {%- endif -%}

@@ -35,7 +35,9 @@
 
   node: the model's node in the graph. What is wrong stops the compilation, each problem with file, model and column.
 #}
-{% macro declared_traits(node) %}
+{% macro declared_traits(node) %}{{ return(cdi.once('traits of ' ~ node.name, cdi.read_traits, [node])) }}{% endmacro %}
+
+{% macro read_traits(node) %}
     {%- set traits, problems = [], [] -%}
     {%- set file = (node.patch_path or node.original_file_path).split('://') | last -%}
     {%- for column in node.columns.values() -%}
@@ -47,8 +49,9 @@
     {%- endfor -%}
     {%- set names = traits | map(attribute='name') | list -%}
     {%- for trait in traits -%}
-        {%- for other in trait.of if other not in names -%}
-            {%- do problems.append(trait.place ~ ": '" ~ other ~ "' is no trait of this model") -%}
+        {%- set place_in_list = loop.index0 -%}
+        {%- for other in trait.of if other not in names[:place_in_list] -%}
+            {%- do problems.append(trait.place ~ ": '" ~ other ~ "' is no trait of this model that stands before it") -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- if not traits and not problems -%}
@@ -186,16 +189,22 @@
   The node of an event's model: by the model's name, or by the event's name in the plan (its newest version); none where
   there is none.
 #}
-{% macro event_node(name) %}
-    {%- set found = namespace(node=none, version=0) -%}
+{% macro event_node(name) %}{{ return(cdi.once('event nodes', cdi.event_nodes).get(name)) }}{% endmacro %}
+
+{# {name of a model or of an event of the plan: node} of all that events can be counted of. #}
+{% macro event_nodes() %}
+    {%- set by_model, by_event = {}, {} -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
         {%- set plan = node.config.get('meta', {}).get('plan') or {} -%}
-        {%- if node.name == name and (plan or ('identifier' in node.columns and 'event_at' in node.columns
-            and 'loaded_at' in node.columns)) -%}
-            {{ return(node) }}
-        {%- elif plan and name and plan.get('event') == name and plan.get('version', 1) > found.version -%}
-            {%- set found.node, found.version = node, plan.get('version', 1) -%}
+        {%- if plan or ('identifier' in node.columns and 'event_at' in node.columns and 'loaded_at' in node.columns) -%}
+            {%- do by_model.update({node.name: node}) -%}
+        {%- endif -%}
+        {%- if plan.get('event') and (
+            plan.event not in by_event
+            or plan.get('version', 1) > (by_event[plan.event].config.meta.plan.get('version') or 1)
+        ) -%}
+            {%- do by_event.update({plan.event: node}) -%}
         {%- endif -%}
     {%- endfor -%}
-    {{ return(found.node) }}
+    {{ return(dict(by_event, **by_model)) }}
 {% endmacro %}

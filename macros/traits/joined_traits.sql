@@ -41,7 +41,9 @@
 {%- endmacro %}
 
 {# {name: data_type} of all that `profiles` has: its own columns and those of the models that are joined. #}
-{% macro profile_columns() %}
+{% macro profile_columns() %}{{ return(cdi.once('profile columns', cdi.read_profile_columns)) }}{% endmacro %}
+
+{% macro read_profile_columns() %}
     {%- set found = {} -%}
     {%- for name in ['profile_traits', 'profiles'] -%}
         {%- set node = cdi.node_of(name) -%}

@@ -115,6 +115,10 @@
   the property they are read from. sql names the column as it is in a step of the model's events.
 #}
 {% macro event_properties(node) %}
+    {{ return(dict(cdi.once('properties of ' ~ node.name, cdi.read_event_properties, [node]))) }}
+{% endmacro %}
+
+{% macro read_event_properties(node) %}
     {%- set found = {} -%}
     {%- for column in node.columns.values() -%}
         {%- set property = {

@@ -18,7 +18,7 @@ import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from cdi.project import Project, load_project
-from cdi.warehouse import Warehouse
+from cdi.warehouse import Warehouse, quote
 
 START = datetime(2026, 11, 1, 12, 0, 0)
 _numbers = itertools.count(1)
@@ -63,7 +63,17 @@ def land_messages(warehouse: Warehouse, messages: Iterable[Mapping[str, Any]], l
 
 
 def rows_of(warehouse: Warehouse, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
-    """All rows of a table in a stable order, JSON as text."""
+    """All rows of a table in a stable order, JSON as text; of `*` without the numbers of the runs that made them."""
+    if columns == "*":
+        schema, name = table.split(".")
+        found = warehouse.query(
+            "select column_name from information_schema.columns where table_schema = $schema and table_name = $name"
+            " order by ordinal_position",
+            {"schema": schema, "name": name},
+        )
+        columns = ", ".join(
+            quote(column) for (column,) in found if column != "revision" and not column.endswith("_flipped")
+        )
     return sorted(warehouse.query(f"select {columns} from {table}"), key=repr)
 
 

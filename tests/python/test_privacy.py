@@ -226,14 +226,22 @@ def tables_of(warehouse) -> dict[str, list[str]]:
 
 
 def test_the_deleted_were_never_there(world: World):
-    # A log of runs, and the hashes of those who are kept out.
-    left_out = {"identity.identity_graph_runs", "identity.identity_graph_rounds", "raw.suppressed_identifiers"}
+    # Logs of runs, what was true of others at the time, and the hashes of those who are kept out.
+    left_out = {
+        "identity.identity_graph_runs",
+        "identity.identity_graph_rounds",
+        "raw.suppressed_identifiers",
+        "audiences.audience_membership_history",
+        "audiences.audience_memberships",
+        "audiences.audience_events",
+    }
     with connect(world.project) as one, connect(world.never) as other:
         tables = tables_of(other)
         assert {name for name in tables_of(one) if name != "raw.suppressed_identifiers"} >= set(tables) - left_out
         for table, columns in tables.items():
             if table not in left_out:
-                names = ", ".join(f"cast({quote(name)} as text)" for name in columns)
+                names = ", ".join(f"cast({quote(name)} as text)" for name in columns
+                                  if name != "revision" and not name.endswith("_flipped"))  # fmt: skip
                 rows = [sorted(side.query(f"select {names} from {table}"), key=repr) for side in (one, other)]
                 assert rows[0] == rows[1], table
         assert one.query("select count(*) from profiles.profiles")[0][0] >= PEOPLE - len(DELETED)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from conftest import ROOT
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import START, message, rows_of
@@ -33,7 +34,14 @@ TABLES = [
     "identity.identifier_sets",
     "identity.identity_graph",
     "identity.identity_limits",
+    "profiles.profile_traits",
     "profiles.profiles",
+    "profiles.profile_scores",
+    "profiles.sessions",
+    "profiles.session_starts",
+    "profiles.profile_attribution",
+    "profiles.order_attribution",
+    "profiles.account_traits",
     "profiles.profile_consent",
     "profiles.profile_events",
     "profiles.account_memberships",
@@ -41,12 +49,8 @@ TABLES = [
     "profiles.household_graph",
     "profiles.household_members",
     "profiles.households",
-    "audiences.abandoned_cart",
-    "audiences.high_value_customers",
-    "audiences.at_risk_of_churn",
-    "audiences.new_this_week",
-    "audiences.lapsed_store_buyers_online",
-    "audiences.newsletter_subscribers",
+    "audiences.audience_conditions",
+    *(f"audiences.{path.stem}" for path in sorted((ROOT / "models/audiences").glob("*.sql"))),
     "activation.webhook__high_value_customers",
 ]
 

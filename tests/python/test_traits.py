@@ -290,7 +290,7 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
         ({"type": "count", "event": ORDER, "where": {"revenue": "much"}}, "is no number"),
         ({"type": "counter", "event": ORDER}, "is not one of count"),
         ({"type": "count", "event": ORDER, "propertie": "x"}, "'propertie' is nothing that a count has"),
-        ({"type": "ratio", "of": ["wrong", "other"]}, "'other' is no trait of this model"),
+        ({"type": "ratio", "of": ["wrong", "other"]}, "'other' is no trait of this model that stands before it"),
         ({"type": "count", "event": ADDED}, "add 'product_added' to the reads"),
     ],
 )

@@ -58,6 +58,17 @@ def before_models(
     for schema, table in _tables_of_events(warehouse, manifest, tables):
         gone = f"delete from {quote(schema, table)} where event_id in (select event_id from {EVENTS} as gone)"
         place(warehouse, batch_id, f"{schema}.{table}", lambda sql=gone: warehouse.execute(sql, batch))
+    # Never built anew. Whoever shares a profile with the person enters again, as what the profile is without them.
+    graph = tables["identity_graph"]
+    for source in [one for one in manifest.sources.values() if one.identifier == "audience_membership_history"]:
+        gone = (
+            f"delete from {quote(source.schema, source.identifier)} where profile_id in (select graph.profile_id from"
+            f" {graph} as graph inner join {IDENTIFIERS} as named on graph.identifier = named.identifier union"
+            f" select graph.first_profile_id from {graph} as graph inner join {IDENTIFIERS} as named"
+            " on graph.identifier = named.identifier)"
+        )
+        name = f"{source.schema}.{source.identifier}"
+        place(warehouse, batch_id, name, lambda sql=gone: warehouse.execute(sql, batch))
     place(warehouse, batch_id, "scratch schemas", lambda: _drop_scratch(warehouse))
 
 

@@ -1,0 +1,210 @@
+"""Time of traits and audiences beside one scan of the same events, on DuckDB: part of `make bench`.
+
+The events are made in the warehouse: sessions of ten events of people of whom few come often, over a year. What lies
+below traits (events, identity, sessions) is built first and not counted; what is counted is what dbt says that it
+worked, without its start-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.table import Table
+
+from bench import ROOT, build, console, make_project, timed
+from cdi.project import Project
+from cdi.warehouse import connect
+
+BELOW = [
+    "--exclude",
+    "path:models/profiles/traits+",
+    "path:models/audiences",
+    "path:models/activation",
+    "profile_traits+",
+]
+TRAITS = [
+    "order_traits", "browsing_traits", "engagement_traits", "profile_identity", "profile_activity", "profile_carts",
+    "profile_newsletter", "profile_scores", "profile_traits", "profiles",
+]  # fmt: skip
+AUDIENCES = ["path:models/audiences"]
+
+_NAMES = ", ".join(
+    f"'{name}'"
+    for name in ["Product Viewed"] * 4
+    + ["Product Added"] * 2
+    + ["Product List Viewed", "Products Searched", "Email Opened", "Article Read", "Signed In", "Checkout Started"]
+    + ["Order Completed"]
+)
+_MESSAGES = f"""
+insert into raw.segment_messages (message, load_id, loaded_at, source_file, source_line)
+with numbers as (
+    select
+        number,
+        number // 10 as session,
+        -- One in ten sessions is of the hundredth of people who come often.
+        case when hash(number // 10, 1) % 10 = 0 then hash(number // 10, 2) % ($people // 100)
+            else hash(number // 10, 3) % $people end as person,
+        ([{_NAMES}])[cast(hash(number, 4) % 13 + 1 as bigint)] as event,
+        timestamp '2026-11-20 00:00:00'
+            - to_seconds(cast(($until - number // 10 * 10) * (365.0 * 86400 / $all) as bigint))
+            + to_seconds(number % 10 * 40) as happened_at
+    from range($since, $until) as numbers (number)
+)
+select
+    to_json({{
+        'type': case when number % 10 = 0 and person % 3 = 0 then 'identify' else 'track' end,
+        'messageId': 'm' || number,
+        'event': case when number % 10 = 0 and person % 3 = 0 then null else event end,
+        'anonymousId': 'd' || person,
+        'userId': case when person % 3 = 0 then 'u' || person end,
+        'traits': {{'email': 'p' || person || '@example.com', 'firstName': 'P' || person}},
+        'properties': {{
+            'product_id': 'p' || hash(number, 5) % 500, 'name': 'Product ' || hash(number, 5) % 500,
+            'category': 'category ' || hash(number, 5) % 20, 'brand': 'brand ' || hash(number, 5) % 30,
+            'price': 10 + hash(number, 5) % 90, 'quantity': 1, 'query': 'word ' || hash(number, 6) % 1000,
+            'topic': 'topic ' || hash(number, 7) % 10, 'campaign_name': 'mail ' || hash(number, 8) % 20,
+            'order_id': 'o' || number, 'revenue': 20 + hash(number, 9) % 200, 'currency': 'EUR',
+            'products': [{{
+                'product_id': 'p' || hash(number, 5) % 500, 'name': 'Product ' || hash(number, 5) % 500,
+                'category': 'category ' || hash(number, 5) % 20, 'brand': 'brand ' || hash(number, 5) % 30,
+                'price': 20, 'quantity': 1
+            }}]
+        }},
+        'originalTimestamp': strftime(happened_at, '%Y-%m-%dT%H:%M:%SZ'),
+        'receivedAt': strftime(happened_at, '%Y-%m-%dT%H:%M:%SZ')
+    }}),
+    'load-' || $since, timestamp '2026-11-20 00:00:00' + to_seconds(cast($since // 1000 as bigint)), 'bench', number
+from numbers
+"""
+_SCAN = """
+create or replace table cdi.bench_scan as
+select
+    graph.profile_id,
+    events.event,
+    count(*) as count_events,
+    min(events.event_at) as first_at,
+    max(events.event_at) as last_at,
+    sum(try_cast(json_extract_string(events.properties, '$.revenue') as numeric(18, 4))) as revenue
+from events.events as events
+inner join identity.identity_graph as graph on events.identifier = graph.identifier
+group by 1, 2
+"""
+
+
+@dataclass
+class Work:
+    """What dbt worked: seconds in all, and by node."""
+
+    seconds: float
+    nodes: dict[str, float]
+
+
+def work(project: Project, *arguments: str, as_of: str) -> Work:
+    """Run a command of dbt in a process of its own, and read what it worked from its artifact."""
+    build(project, *arguments, "--vars", json.dumps({"as_of": as_of}), command="run")
+    results = json.loads((project.profiles_dir / "target" / "run_results.json").read_text())
+    nodes = {item["unique_id"].split(".")[-1]: item["execution_time"] for item in results["results"]}
+    return Work(results["elapsed_time"], nodes)
+
+
+def doubled(folder: Path) -> Path:
+    """The project with every trait of orders and of browsing declared twice, in a folder of its own."""
+    root = folder / "doubled"
+    left_out = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*", "__pycache__")
+    shutil.copytree(ROOT, root, ignore=left_out)
+    for name in ("order_traits", "browsing_traits"):
+        path = root / f"models/profiles/traits/{name}.yml"
+        content = yaml.safe_load(path.read_text())
+        columns = content["models"][0]["columns"]
+        for column in [column for column in columns if "config" in column]:
+            copy = json.loads(json.dumps(column)) | {"name": column["name"] + "_2"}
+            trait = copy["config"]["meta"]["trait"]
+            if "of" in trait:
+                of = trait["of"]
+                trait["of"] = f"{of}_2" if isinstance(of, str) else [f"{one}_2" for one in of]
+            columns.append(copy)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return root
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, default=Path("data/bench_traits"))
+    parser.add_argument("--keep", action="store_true", help="keep the warehouse")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    project = make_project(folder, "duckdb")
+    build(project, command="seed")
+    new = options.events // 100
+    sizes = {"people": options.people, "all": options.events}
+    with connect(project) as warehouse:
+        step = max(options.events // 10, 10)
+        for since in range(0, options.events - new, step):
+            until = min(since + step, options.events - new)
+            warehouse.execute(
+                _MESSAGES.replace("$until -", f"{options.events} -"), {**sizes, "since": since, "until": until}
+            )
+    first, second = "2026-11-20 00:00:00", "2026-11-20 01:00:00"
+    below = work(project, *BELOW, as_of=first)
+    console.print(f"below: {below.seconds:.0f} s")
+    with connect(project) as warehouse:
+        counts = warehouse.query("select (select count(*) from events.events), (select count(distinct profile_id)"
+                                 " from identity.identity_graph)")[0]  # fmt: skip
+        scans = [timed(warehouse.execute, _SCAN) for _ in range(2)]
+        warehouse.execute("drop table cdi.bench_scan")
+    traits = work(project, "--select", *TRAITS, as_of=first)
+    audiences = work(project, "--select", *AUDIENCES, as_of=first)
+    nothing = work(project, "--select", *TRAITS, *AUDIENCES, as_of=first)
+    with connect(project) as warehouse:
+        warehouse.execute(
+            _MESSAGES.replace("$until -", f"{options.events} -"),
+            {**sizes, "since": options.events - new, "until": options.events},
+        )
+    work(project, *BELOW, as_of=second)
+    incremental = work(project, "--select", *TRAITS, *AUDIENCES, as_of=second)
+    twice_root = doubled(folder)
+    import bench
+
+    bench.ROOT = twice_root
+    once = sum(traits.nodes[name] for name in ("order_traits", "browsing_traits"))
+    twice = work(project, "--full-refresh", "--select", "order_traits", "browsing_traits", as_of=second)
+    bench.ROOT = ROOT
+
+    scan, full = min(scans), traits.seconds + audiences.seconds
+    table = Table(title=f"{counts[0]:,} events of {counts[1]:,} profiles")
+    for column in ("", "seconds", "beside", "ratio", "wanted"):
+        table.add_column(column, justify="left" if column in ("", "beside") else "right")
+    table.add_row("one scan and group of the events by profile", f"{scan:.1f}", "", "", "")
+    table.add_row("traits, full", f"{traits.seconds:.1f}", "the scan", f"{traits.seconds / scan:.1f}", "")
+    table.add_row("audiences, full", f"{audiences.seconds:.1f}", "the scan", f"{audiences.seconds / scan:.1f}", "")
+    table.add_row("both", f"{full:.1f}", "the scan", f"{full / scan:.1f}", "3")
+    table.add_row(f"both with {new:,} new events (1%)", f"{incremental.seconds:.1f}", "the full run",
+                  f"{incremental.seconds / full:.2f}", "0.10")  # fmt: skip
+    table.add_row(
+        "both with nothing new", f"{nothing.seconds:.1f}", "the full run", f"{nothing.seconds / full:.2f}", ""
+    )
+    table.add_row("twice as many traits of orders and browsing", f"{sum(twice.nodes.values()):.1f}", "once as many",
+                  f"{sum(twice.nodes.values()) / once:.2f}", "1.3")  # fmt: skip
+    console.print(table)
+    for title, one in (
+        ("traits", traits),
+        ("audiences", audiences),
+        ("incremental", incremental),
+        ("nothing", nothing),
+    ):
+        slowest = sorted(one.nodes.items(), key=lambda pair: -pair[1])[:12]
+        console.print(f"{title}: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest))
+    if not options.keep:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
