@@ -14,7 +14,7 @@
     {% set existing = cdi.raw_columns() %}
     {% set types = {
         'json': cdi.type_json(), 'numeric': dbt.type_numeric(), 'bigint': dbt.type_bigint(),
-        'timestamp': dbt.type_timestamp()
+        'timestamp': dbt.type_timestamp(), 'boolean': dbt.type_boolean()
     } %}
     {% for source_table in cdi.written_sources() %}
         {% set relation = api.Relation.create(

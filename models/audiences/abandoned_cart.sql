@@ -3,6 +3,7 @@
 {{ cdi.audience(
     all=[cdi.trait('last_added_at', within='7 days', more_than_ago='1 hour')],
     columns=[
-        'email', 'first_name', 'last_added_at', 'last_product_added', 'count_products_in_cart', 'cart_value'
+        'email', 'phone', 'first_name', 'last_added_at', 'last_product_added', 'count_products_in_cart',
+        'cart_value'
     ]
 ) }}

@@ -1,4 +1,5 @@
--- People who have bought in a shop, but not for var('store_lapsed_after_days') days, and browsed online in the last 30.
+-- People who have bought in a shop, but not for var('store_lapsed_after_days') days, and browsed online in the last
+-- 30.
 
 {{ cdi.audience(
     all=[

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cdi.errors import CdiError, WarehouseError, mask_secrets
@@ -85,7 +87,7 @@ def run_dbt(
         raise _as_error(project, answer.exception)
     return DbtResult(
         success=answer.success,
-        nodes=[_node(result) for result in getattr(answer.result, "results", []) if hasattr(result, "node")],
+        nodes=[_node(project, result) for result in getattr(answer.result, "results", []) if hasattr(result, "node")],
         manifest=manifest,
         invocation_id=get_invocation_id(),
     )
@@ -107,14 +109,14 @@ def load_manifest(project: Project) -> Any:
     return run_dbt(project, ["parse"]).manifest
 
 
-def _node(result: Any) -> NodeResult:
+def _node(project: Project, result: Any) -> NodeResult:
     return NodeResult(
         unique_id=result.node.unique_id,
         name=result.node.name,
         resource_type=str(result.node.resource_type),
         status=str(result.status),
         seconds=result.execution_time,
-        message=mask_secrets(str(result.message or "")),
+        message=with_lines(project.root, mask_secrets(str(result.message or ""))),
         failures=result.failures,
     )
 
@@ -136,4 +138,37 @@ def _as_error(project: Project, exception: BaseException) -> CdiError:
         )
     if not isinstance(exception, Exception) or "Database Error" in text or "connection" in text.lower():
         return WarehouseError(f"dbt cannot work on target {project.target}: {text}")
-    return CdiError(f"dbt stopped: {text}")
+    return CdiError(f"dbt stopped: {with_lines(project.root, text)}")
+
+
+_PLACE = re.compile(r"(?P<file>models/[\w./-]+\.ya?ml), (?P<model>\w+), column (?P<column>\w+)")
+
+
+def with_lines(root: Path, text: str) -> str:
+    """A message in which every column of a YAML file that it names has its line: models/x.yml:12, model, column y."""
+
+    def place(found: re.Match[str]) -> str:
+        line = _line_of(root / found["file"], found["model"], found["column"])
+        return f"{found['file']}{f':{line}' if line else ''}, {found['model']}, column {found['column']}"
+
+    return _PLACE.sub(place, text)
+
+
+def _line_of(file: Path, model: str, column: str) -> int | None:
+    import yaml
+
+    if not file.is_file():
+        return None
+    root = yaml.compose(file.read_text(encoding="utf-8"))
+    for models in _values(root, "models"):
+        for node in models.value:
+            if any(name.value == model for name in _values(node, "name")):
+                for columns in _values(node, "columns"):
+                    for item in columns.value:
+                        if any(name.value == column for name in _values(item, "name")):
+                            return item.start_mark.line + 1
+    return None
+
+
+def _values(node: Any, key: str) -> list[Any]:
+    return [value for name, value in getattr(node, "value", []) if name.value == key]

@@ -301,8 +301,7 @@ def test_a_wrong_definition_names_file_and_column(
     with pytest.raises(CdiError) as raised:
         run_dbt(wrong_project, ["compile", "--select", "wrong_traits"])
     assert complaint in raised.value.message
-    assert "models/profiles/traits/wrong_traits.yml" in raised.value.message
-    assert "column wrong" in raised.value.message
+    assert "models/profiles/traits/wrong_traits.yml:10, wrong_traits, column wrong" in raised.value.message
 
 
 @pytest.fixture(scope="module")

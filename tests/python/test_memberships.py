@@ -1,0 +1,165 @@
+"""Who is in an audience since when and why: entries, exits, merges, and the same again when a run is repeated."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from support import START, copy_project, land_messages, message, new_project, rows_of
+
+from cdi.dbt import run_dbt
+from cdi.project import Project
+from cdi.warehouse import Warehouse, connect
+
+AUDIENCES = {
+    "buyers": "{{ cdi.audience(all=[cdi.did('order_completed', within='7 days')]) }}",
+    "buyers_without_cart": (
+        "{{ cdi.audience(all=[cdi.in_audience('buyers'), cdi.did_not('product_added', within='7 days')]) }}"
+    ),
+    "by_hand": "select profile_id from {{ ref('profiles') }} where count_orders > 1",
+}
+HISTORY = "audiences.audience_membership_history"
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    root = copy_project(ROOT, tmp_path_factory.mktemp("memberships") / "project")
+    shutil.rmtree(root / "models/activation")
+    shutil.rmtree(root / "analyses")
+    for path in (root / "models/audiences").glob("*.*"):
+        path.unlink()
+    for name, sql in AUDIENCES.items():
+        (root / f"models/audiences/{name}.sql").write_text(sql + "\n")
+    with new_project(request.param, root, tmp_path_factory.mktemp("memberships"), url) as made:
+        yield made
+
+
+class Job:
+    """The project's runs, one after the other, each with what landed before it."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.manifest = run_dbt(project, ["parse"]).manifest
+        self.loads = 0
+        assert run_dbt(project, ["seed"], manifest=self.manifest).success
+
+    def run(self, as_of: datetime, *messages: dict[str, Any], full: bool = False) -> None:
+        self.loads += 1
+        with connect(self.project) as warehouse:
+            land_messages(warehouse, messages, self.loads)
+        arguments = ["build", "--select", "+path:models/audiences", "--exclude-resource-type", "test", "unit_test"] + (
+            ["--full-refresh"] if full else []
+        )
+        result = run_dbt(self.project, arguments, {"as_of": as_of.isoformat(sep=" ")}, self.manifest)
+        assert not [node for node in result.nodes if node.failed]
+        with connect(self.project) as warehouse:
+            self.check(warehouse)
+
+    def check(self, warehouse: Warehouse) -> None:
+        """At all times who is in an audience has one open membership of it, and nobody else."""
+        for name in AUDIENCES:
+            members = rows_of(warehouse, f"audiences.{name}", "profile_id")
+            assert rows_of(warehouse, f"(select * from audiences.audience_memberships where audience = '{name}') as m",
+                           "profile_id") == members  # fmt: skip
+
+
+def order(who: str, at: datetime) -> dict[str, Any]:
+    kind = "userId" if who.startswith("user") else "anonymousId"
+    return message("track", at, event="Order Completed", properties={"order_id": who, "revenue": 5}, **{kind: who})
+
+
+def visit(device: str, at: datetime) -> dict[str, Any]:
+    return message("page", at, anonymousId=device)
+
+
+def login(user: str, device: str, at: datetime) -> dict[str, Any]:
+    return message("identify", at, userId=user, anonymousId=device, traits={})
+
+
+def test_members_enter_and_leave_with_reasons_and_merges_lose_and_double_nobody(project: Project):
+    job = Job(project)
+    hours = [START + timedelta(hours=n) for n in range(10)]
+    job.run(hours[0], order("user-a", hours[0]), order("device-b", hours[0]), visit("device-d", hours[0]))
+    job.run(hours[1], order("user-c", hours[1]), order("device-e", hours[1]))
+    with connect(project) as warehouse:
+        profile = dict(warehouse.query("select identifier, profile_id from identity.identity_graph"))
+        a, b, c, d, e = (
+            profile[name]
+            for name in ("user_id:user-a", "anonymous_id:device-b", "user_id:user-c", "anonymous_id:device-d",
+                         "anonymous_id:device-e")
+        )  # fmt: skip
+        entries = dict(warehouse.query(f"select profile_id, entry_reason from {HISTORY} where audience = 'buyers'"))
+    assert entries[a] == entries[b] == "the audience was built for the first time"
+    assert entries[c] == entries[e] == "did order_completed in the last 7 days" or "order_completed" in entries[c]
+
+    # b joins a, both are members; e joins d, which is none: it is one from e's entry on.
+    job.run(hours[2], login("user-a", "device-b", hours[2]), login("user-d", "device-d", hours[2]))
+    job.run(hours[3], login("user-d", "device-e", hours[3]))
+    with connect(project) as warehouse:
+        rows = {
+            (name, number): rest
+            for name, number, *rest in warehouse.query(
+                "select profile_id, membership_number, entered_at, exited_at, exit_reason, joined_profile_id,"
+                f" is_carried from {HISTORY} where audience = 'buyers'"
+            )
+        }
+        assert rows[a, 1] == [hours[0], None, None, None, False]
+        assert rows[b, 1][1:] == [hours[2], "merged", a, False]
+        assert rows[d, 1] == [hours[1], None, None, None, True]
+        assert rows[e, 1][1:] == [hours[3], "merged", d, False]
+        events = warehouse.query(
+            "select profile_id, event from audiences.audience_events where audience = 'buyers' order by 1, 2"
+        )
+        assert sorted(events) == sorted([(who, "Audience Entered") for who in (a, a, c, d)])
+        by_hand = rows_of(warehouse, "audiences.audience_memberships", "audience, profile_id, entry_reason")
+        assert ("by_hand", a, "profiles merged") in by_hand
+
+    # Who puts something into a cart is no longer without one; after 8 days nobody is a buyer.
+    job.run(
+        hours[4], message("track", hours[4], event="Product Added", properties={"product_id": "p"}, userId="user-c")
+    )
+    job.run(hours[4] + timedelta(days=8))
+    with connect(project) as warehouse:
+        left = {
+            (audience, name): reason
+            for audience, name, reason in warehouse.query(
+                f"select audience, profile_id, exit_reason from {HISTORY} where exited_at is not null"
+            )
+        }
+        assert left["buyers", c].startswith("no longer: did")
+        assert left["buyers_without_cart", c].startswith("no longer: did not")
+        assert (
+            left["buyers_without_cart", a] == "no longer: is in the audience buyers"
+            or "buyers" in left["buyers_without_cart", a]
+        )
+        before = rows_of(warehouse, HISTORY)
+
+    # The same once more, and from the beginning: nothing more happens.
+    job.run(hours[4] + timedelta(days=8))
+    job.run(hours[4] + timedelta(days=8), full=True)
+    with connect(project) as warehouse:
+        assert rows_of(warehouse, HISTORY) == before
+
+    # Back again is a membership of its own.
+    again = hours[4] + timedelta(days=9)
+    job.run(again, order("user-c", again))
+    with connect(project) as warehouse:
+        numbers = warehouse.query(
+            f"select membership_number from {HISTORY} where audience = 'buyers' and profile_id = $profile order by 1",
+            {"profile": c},
+        )
+    assert numbers == [(1,), (2,)]
+
+
+def test_an_audience_that_is_removed_is_left_by_all(project: Project):
+    (project.root / "models/audiences/by_hand.sql").unlink()
+    assert run_dbt(project, ["run", "--select", "buyers"]).success
+    with connect(project) as warehouse:
+        rows = warehouse.query(f"select exited_at is null, exit_reason from {HISTORY} where audience = 'by_hand'")
+    assert rows
+    assert all(not is_open and reason for is_open, reason in rows)
