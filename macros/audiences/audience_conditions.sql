@@ -131,7 +131,15 @@ left join {{ this }} as previous on evaluated.profile_id = previous.profile_id
     {{ return(found) }}
 {% endmacro %}
 
-{# The checked conditions of all audiences; see checked_conditions. #}
+{#
+  The checked conditions of all audiences; see checked_conditions. They are asked for several times while the model is
+  built: `model`, a copy of the node that lasts as long, keeps them.
+#}
 {% macro conditions_of_audiences(reads=none) %}
-    {{ return(cdi.checked_conditions(cdi.audiences(), reads, model.original_file_path)) }}
+    {%- if 'checked_conditions' not in model -%}
+        {%- do model.update({
+            'checked_conditions': cdi.checked_conditions(cdi.audiences(), reads, model.original_file_path)
+        }) -%}
+    {%- endif -%}
+    {{ return(model.checked_conditions) }}
 {% endmacro %}
