@@ -4,9 +4,9 @@
 
   keys: ['profile_id'], or ['profile_id', 'account_id'] for the users of accounts: an event belongs to the account that
   it names, and to all accounts of its person where it names none. only_due: whether only profiles that are due are
-  wanted.
+  wanted. by_ref: whether the model refers to what is read itself, or only by way of another.
 #}
-{% macro event_conditions(conditions, keys, as_of, only_due=false) %}
+{% macro event_conditions(conditions, keys, as_of, only_due=false, by_ref=true) %}
     {%- set steps, joins, found, by_event, sources = [], [], {}, {}, {} -%}
     {%- for condition in conditions -%}
         {%- for counted in cdi.counted_of(condition) -%}
@@ -26,7 +26,9 @@
                 {%- endfor -%}
             {%- endfor -%}
         {%- endfor -%}
-        {%- do steps.append(cdi.step(events, cdi.asked_events(event, of_event, needed, keys, as_of, only_due))) -%}
+        {%- do steps.append(cdi.step(events, cdi.asked_events(
+            event, of_event, needed, keys, as_of, only_due, by_ref
+        ))) -%}
         {%- for list in of_event | map(attribute='list') | reject('none') | unique -%}
             {%- do steps.append(
                 cdi.step(cdi.items_step(event, list), cdi.items_of_events(events, of_event, list))
@@ -65,7 +67,8 @@
 {% endmacro %}
 
 {# The events of a model with whose they are, and the columns that conditions ask for. #}
-{% macro asked_events(event, asked, needed, keys, as_of, only_due) %}
+{% macro asked_events(event, asked, needed, keys, as_of, only_due, by_ref) %}
+    {%- set relation_of = ref if by_ref else cdi.relation_of -%}
     {%- set properties = cdi.event_properties(asked[0].node) -%}
     {%- set conditions = asked | map(attribute='conditions') | sum(start=[]) -%}
     {%- set words = modules.re.findall('[a-z_][a-z_0-9]*', conditions | join(' ')) + needed -%}
@@ -85,10 +88,10 @@
         {%- for column in columns %},
         events.{{ column }}
         {%- endfor %}
-    from {{ ref(event) }} as events
-    inner join {{ ref('identity_graph') }} as graph on events.identifier = graph.identifier
+    from {{ relation_of(event) }} as events
+    inner join {{ relation_of('identity_graph') }} as graph on events.identifier = graph.identifier
     {%- if 'account_id' in keys %}
-    left join {{ ref('account_memberships') }} as memberships
+    left join {{ relation_of('account_memberships') }} as memberships
         on events.group_id is null and graph.profile_id = memberships.profile_id
     {%- endif %}
     where

@@ -7,8 +7,8 @@
   - an event of it arrived in a model that `inputs.events` names (with the columns identifier, event_at, loaded_at),
   - a window's end passed one of its events: {model: {windows: [seconds, ...]}}, where 0 is as_of itself,
   - {model: {days: n}}: the date changed, and it has an event of the last n days,
-  - a row of it changed in another model with this materialization that `inputs.tables` names, or a time in one of its
-    columns passed the end of a window: {model: {column: [seconds, ...]}},
+  - a row of it changed or went in another model with this materialization that `inputs.tables` names, or a time in one
+    of its columns passed the end of a window: {model: {column: [seconds, ...]}},
   - it joined another profile or another joined it,
   - a time in a column of its own that `inputs.ages` names is a day (24 hours) older,
   - `inputs.identifiers` is true and one of its identifiers is new,
@@ -17,7 +17,8 @@
   config inputs: the above, or the name of a macro of this project that returns it. A list of names may stand for a
   mapping of names to nothing.
   config definition: the name of a macro that returns what else the rows depend on besides the model's SQL (rules in
-  YAML). When it or the SQL's source changed, or the identity graph was built anew, everything is.
+  YAML, variables). When it or the SQL's source changed, or the identity graph or a table of `inputs.tables` was built
+  anew, everything is.
 
   The SQL says `where {{ cdi.is_due('graph.profile_id') }}`. The table has one more column: `revision`, the number of
   the run that made the row, by which other models see what changed. Up to where inputs were read is kept in
@@ -44,6 +45,7 @@
                 rows, 'select rows.*, ' ~ revision_column ~ ' from (\n' ~ sql ~ '\n) as rows'
             ) %}
             {%- set columns = adapter.get_columns_in_relation(existing) | map(attribute='quoted') | join(', ') -%}
+            {% do cdi.write_removed_profiles(due, rows, revision) %}
             {% call statement('delete_due') %}
                 delete from {{ target_relation }} where profile_id in (select profile_id from {{ due }})
             {% endcall %}
@@ -76,6 +78,7 @@
             {% do adapter.rename_relation(intermediate, target_relation) %}
         {% endif %}
         {% do cdi.index_by_profile(target_relation) %}
+        {% do cdi.write_whole_table(revision) %}
     {%- endif -%}
     {% do cdi.write_by_profile_state(revision, watermarks) %}
 

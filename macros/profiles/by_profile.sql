@@ -38,6 +38,14 @@
 {% endmacro %}
 
 {#
+  The table of rows that went: the profiles that lost theirs in a run that made those that were due, by which other
+  models see it; without a profile: the run that made the whole table.
+#}
+{% macro by_profile_removed_relation() %}
+    {{ return(api.Relation.create(database=target.database, schema='cdi', identifier='by_profile_removed')) }}
+{% endmacro %}
+
+{#
   What the last run of this model left: definition (none: there was no run), as_of (SQL), revision, and loaded_at,
   {input: SQL of its newest loaded_at} or, for tables, their newest revision.
 #}
@@ -63,8 +71,8 @@
     {{ return(state) }}
 {% endmacro %}
 
-{# The name of this model in the table of states: schemas may share one database. #}
-{% macro by_profile_name() -%} {{ this.schema }}.{{ this.identifier }} {%- endmacro %}
+{# The name of a model (this one) in the table of states: schemas may share one database. #}
+{% macro by_profile_name(relation=this) -%} {{ relation.schema }}.{{ relation.identifier }} {%- endmacro %}
 
 {% macro next_revision(state) %}{{ return(state.revision + 1) }}{% endmacro %}
 
@@ -80,6 +88,14 @@
             'select count(*) from ' ~ cdi.runs_of(ref('identity_graph')) ~ ' where is_full_refresh'
         ) | string
     ) -%}
+    {%- for name in cdi.by_profile_inputs().tables -%}
+        {%- do parts.append(
+            cdi.single_value(
+                'select max(revision) from ' ~ cdi.by_profile_removed_relation() ~ " where profile_id is null and model = '"
+                ~ cdi.by_profile_name(ref(name)) ~ "'"
+            ) | string
+        ) -%}
+    {%- endfor -%}
     {{ return(local_md5(tojson(parts, sort_keys=true))) }}
 {% endmacro %}
 
@@ -108,7 +124,11 @@
         {%- do selects.append('(select max(loaded_at) from ' ~ ref(name) ~ ')') -%}
     {%- endfor -%}
     {%- for name in inputs.tables -%}
-        {%- do selects.append('(select max(revision) from ' ~ ref(name) ~ ')') -%}
+        {%- do selects.append(
+            '(select max(revision) from (select max(revision) as revision from ' ~ ref(name)
+            ~ ' union all select max(revision) from ' ~ cdi.by_profile_removed_relation() ~ " where model = '"
+            ~ cdi.by_profile_name(ref(name)) ~ "') as revisions)"
+        ) -%}
     {%- endfor -%}
     {%- set found = run_query('select ' ~ selects | join(', ')).rows[0] -%}
     {%- set watermarks = {} -%}
@@ -141,6 +161,10 @@
         {%- set conditions = [] -%}
         {%- if watermarks[name] is not none and watermarks[name] != state.newest.get(name) -%}
             {%- do conditions.append('revision > ' ~ state.newest.get(name, 0)) -%}
+            {%- do parts.append(
+                'select profile_id from ' ~ cdi.by_profile_removed_relation() ~ " where profile_id is not null and model = '"
+                ~ cdi.by_profile_name(ref(name)) ~ "' and revision > " ~ state.newest.get(name, 0)
+            ) -%}
         {%- endif -%}
         {%- for column, windows in columns.items() -%}
             {%- for window in windows -%}
@@ -201,6 +225,33 @@
     {{ return(
         '(' ~ moment ~ ' >= least(' ~ last ~ ', ' ~ now ~ ') and ' ~ moment ~ ' <= greatest(' ~ last ~ ', ' ~ now ~ '))'
     ) }}
+{% endmacro %}
+
+{# Writes down that this run makes the whole table: models that read it are made anew too. #}
+{% macro write_whole_table(revision) %}
+    {%- set removed = cdi.by_profile_removed_relation() -%}
+    {% call statement('forget_removed') %}
+        delete from {{ removed }} where model = '{{ cdi.by_profile_name() }}'
+    {% endcall %}
+    {% call statement('write_whole_table') %}
+        insert into {{ removed }} (model, profile_id, revision)
+        select '{{ cdi.by_profile_name() }}', {{ cdi.null_text() }}, {{ revision }}
+    {% endcall %}
+{% endmacro %}
+
+{# Writes down which of the profiles that are due have no rows any more. #}
+{% macro write_removed_profiles(due, rows, revision) %}
+    {% call statement('write_removed') %}
+        insert into {{ cdi.by_profile_removed_relation() }} (model, profile_id, revision)
+        select distinct
+            '{{ cdi.by_profile_name() }}',
+            before.profile_id,
+            {{ revision }}
+        from {{ this }} as before
+        inner join {{ due }} as due on before.profile_id = due.profile_id
+        left join {{ rows }} as made on before.profile_id = made.profile_id
+        where made.profile_id is null
+    {% endcall %}
 {% endmacro %}
 
 {# Writes down up to where the inputs were read. #}

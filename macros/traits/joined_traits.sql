@@ -5,11 +5,18 @@
   whom its model has no row; traits that count have 0.
 #}
 {% macro joined_traits(models) -%}
-    {%- set columns = [] -%}
+    {%- set columns, from_model = [], {} -%}
     {%- for name in models -%}
         {%- do ref(name) -%}
         {%- if execute -%}
             {%- for column in cdi.node_of(name).columns.values() if column.name not in ['profile_id', 'account_id'] -%}
+                {%- if column.name in from_model -%}
+                    {{ exceptions.raise_compiler_error(
+                        model.original_file_path ~ ': ' ~ from_model[column.name] ~ ' and ' ~ name ~ ' both have a column '
+                        ~ column.name ~ '; rename one.'
+                    ) }}
+                {%- endif -%}
+                {%- do from_model.update({column.name: name}) -%}
                 {%- set meta = cdi.column_meta(column) -%}
                 {%- set counts = (meta.get('trait') or {}).get('type') in ['count', 'unique_count', 'streak'] -%}
                 {%- set default = meta.get('default', 0 if counts else none) -%}

@@ -1,6 +1,6 @@
 {%- set trait_models = [
     'profile_identity', 'profile_activity', 'order_traits', 'profile_carts', 'browsing_traits', 'engagement_traits',
-    'profile_newsletter',
+    'profile_newsletter', 'profile_sessions', 'session_traits', 'profile_attribution',
 ] -%}
 {{ config(
     materialized='by_profile',

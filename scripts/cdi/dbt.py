@@ -30,6 +30,7 @@ class NodeResult:
     seconds: float
     message: str = ""
     failures: int | None = None
+    compiled: str = field(default="", repr=False)
 
     @property
     def failed(self) -> bool:
@@ -118,6 +119,7 @@ def _node(project: Project, result: Any) -> NodeResult:
         seconds=result.execution_time,
         message=with_lines(project.root, mask_secrets(str(result.message or ""))),
         failures=result.failures,
+        compiled=getattr(result.node, "compiled_code", None) or "",
     )
 
 

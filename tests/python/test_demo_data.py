@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -309,6 +310,15 @@ def test_all_promised_calls_and_events_appear(shop: Shop) -> None:
         "Article Read",
     }
     assert any("campaign" in message["context"] for message in shop.messages)
+
+
+def test_people_come_from_somewhere(shop: Shop) -> None:
+    landings = [message["properties"] for message in shop.messages if message.get("name") == "Home"]
+    hosts = Counter(urlsplit(page["referrer"]).hostname for page in landings if "referrer" in page)
+    assert {None, "www.google.com", "trail-blog.example", "www.instagram.com", "l.facebook.com"} <= set(hosts)
+    assert hosts[None] > 100
+    campaigns = {message["context"].get("campaign", {}).get("medium") for message in shop.messages}
+    assert campaigns >= {"cpc", "email", "paid_social", "social", "affiliate", None}
 
 
 def test_money_is_exact(shop: Shop) -> None:

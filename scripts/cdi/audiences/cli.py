@@ -1,4 +1,4 @@
-"""The command `cdi audience compile`."""
+"""The commands `cdi audience compile`, `preview` and `diff`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import typer
 
 from cdi.errors import UsageError
 
-audience = typer.Typer(name="audience", help="Audiences as YAML forms.", no_args_is_help=True)
-
-
-@audience.callback()
-def _group() -> None:
-    """More commands may come."""
+audience = typer.Typer(
+    name="audience", help="Audiences before they are built, and as YAML forms.", no_args_is_help=True
+)
 
 
 @audience.command("compile")
@@ -35,3 +32,38 @@ def compile_command(
         typer.echo(f"{what} {path.relative_to(project.root)}")
     if not changes:
         typer.echo(f"The models of {len(forms(project.root)):,} forms are up to date.")
+
+
+@audience.command("preview")
+def preview_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The audience, by the name of its model.")],
+    weeks: Annotated[int, typer.Option(help="How many weeks the trend goes back.", min=0)] = 8,
+    sample: Annotated[int, typer.Option(help="How many members to show.", min=0)] = 10,
+    personal: Annotated[
+        bool, typer.Option("--personal-data", help="Show columns with personal data in the sample too.")
+    ] = False,
+) -> None:
+    """Show an audience as its file says now: size, trend, channels, overlap and a sample. Builds nothing."""
+    from rich.console import Console
+
+    from cdi.audiences.preview import preview
+    from cdi.audiences.show import show_preview
+
+    show_preview(Console(), preview(context.obj.project(), name, weeks, sample, personal))
+
+
+@audience.command("diff")
+def diff_command(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(help="A git revision.")],
+    second: Annotated[str | None, typer.Argument(help="Another (default: the files as they are).")] = None,
+) -> None:
+    """Show who would enter and leave by the definitions of one revision instead of another's. Builds nothing."""
+    from rich.console import Console
+
+    from cdi.audiences.diff import WORKING_TREE, audience_changes
+    from cdi.audiences.show import show_changes
+
+    changes = audience_changes(context.obj.project(), first, second)
+    show_changes(Console(), changes, first, second or WORKING_TREE)

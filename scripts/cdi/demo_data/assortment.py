@@ -135,6 +135,27 @@ SALE_CAMPAIGN = {
     "content": "banner",
 }
 
+# Where campaigns send people from, and where they come from by themselves (how often); from an e-mail or by typing the
+# address they come from nowhere.
+CAMPAIGN_REFERRERS = {
+    "google": "https://www.google.com/",
+    "bing": "https://www.bing.com/",
+    "facebook": "https://l.facebook.com/",
+    "instagram": "https://l.instagram.com/",
+    "pricewatch": "https://pricewatch.example/outdoor",
+}
+REFERRERS = {
+    "": 40,
+    "https://www.google.com/": 34,
+    "https://www.bing.com/": 4,
+    "https://duckduckgo.com/": 3,
+    "https://www.instagram.com/": 6,
+    "https://www.pinterest.com/": 3,
+    "https://www.youtube.com/": 2,
+    "https://trail-blog.example/gear-of-the-year": 5,
+    "https://hiking-club.example/links": 3,
+}
+
 STORES = tuple(f"S{number:02d}" for number in range(1, 26))
 
 _FIRST = """

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from cdi.demo_data import dirt
-from cdi.demo_data.assortment import SITE
+from cdi.demo_data.assortment import CAMPAIGN_REFERRERS, REFERRERS, SITE
 from cdi.demo_data.persons import Device, Person
 from cdi.demo_data.world import DAY, World, iso, uuid
 
@@ -112,12 +112,20 @@ class Visit:
     def look_at(self, name: str, path: str, category: str | None = None) -> None:
         """Open a page (web) or screen (app)."""
         if self.is_web:
-            referrer = self.context["page"]["url"] if "page" in self.context else "https://search.example/"
+            referrer = self.context["page"]["url"] if "page" in self.context else self._came_from()
             page = {"path": path, "referrer": referrer, "title": name, "url": SITE + path}
             self.context["page"] = page
             self._send("page", {"name": name, "properties": page | {"category": category} if category else page})
         else:
             self._send("screen", {"name": name, "properties": {"category": category} if category else {}})
+
+    def _came_from(self) -> str:
+        """The page on another site that the visit began on, empty where there was none."""
+        if campaign := self.context.get("campaign"):
+            return CAMPAIGN_REFERRERS.get(campaign["source"], "")
+        if self.device and self.device.kind == "kiosk":
+            return ""
+        return self.person.ways.choices(tuple(REFERRERS), tuple(REFERRERS.values()))[0]
 
     def log_in(self, user_id: str, traits: dict[str, Any]) -> None:
         """Become known: identify with traits; every message from here on carries the user id."""

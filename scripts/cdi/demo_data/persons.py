@@ -117,6 +117,8 @@ class Person:
     """The cards they pay with, their own first; the last is the one they pay with most."""
     purse: Random = field(repr=False)
     """What they choose at the till: apart from `rng`, as homes and cards are."""
+    ways: Random = field(repr=False)
+    """By which links they come: apart from `rng` too."""
     has_answered: bool = False
     is_subscribed: bool = False
     stripe_customer_id: str | None = None
@@ -261,6 +263,7 @@ def make_person(world: World, index: int) -> Person:
         write_street=choose_spelling(purse),
         cards=tuple(cards),
         purse=purse,
+        ways=Random(f"{seed}/ways/{index}"),
     )
 
 
