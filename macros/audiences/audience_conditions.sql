@@ -11,7 +11,7 @@
     {%- set is_partial = cdi.is_partial() -%}
     {%- set events = cdi.event_conditions(conditions, ['profile_id'], cdi.as_of(), is_partial) -%}
     {%- set traits = cdi.trait_conditions(conditions) -%}
-    {%- set revision = 'cast(' ~ cdi.next_revision(cdi.by_profile_state()) ~ ' as ' ~ dbt.type_bigint() ~ ')' -%}
+    {%- set revision = cdi.next_revision(cdi.by_profile_state()) if is_partial else none -%}
 with
 
 {% if events.steps %}{{ events.steps }},
@@ -41,7 +41,7 @@ select
     evaluated.{{ name }},
     {% if is_partial -%}
     case
-        when coalesce(previous.{{ name }}, false) <> evaluated.{{ name }} then {{ revision }}
+        when coalesce(previous.{{ name }}, false) <> evaluated.{{ name }} then cast({{ revision }} as {{ dbt.type_bigint() }})
         else previous.{{ name }}_flipped
     end as {{ name }}_flipped
     {%- else -%}

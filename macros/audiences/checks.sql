@@ -8,17 +8,17 @@
   and the condition. reads: the models of events that may be asked about; none: any.
 #}
 {% macro checked_conditions(audiences, reads=none, reads_file=none) %}
-    {%- set checked, problems, lacking = {}, [], {} -%}
+    {%- set checked, problems, lacking, known = {}, [], {}, {} -%}
     {%- set traits = cdi.profile_columns() -%}
     {%- for audience in audiences -%}
         {%- for leaf in cdi.leaves_of(audience.conditions) if leaf.name not in checked -%}
             {%- set place = audience.file ~ ', ' ~ leaf.sentence -%}
             {%- set condition = dict(leaf, place=place) -%}
             {%- if leaf.condition in ['did', 'did_not'] -%}
-                {%- do condition.update({'counted': cdi.counted_event(leaf, place, problems)}) -%}
+                {%- do condition.update({'counted': cdi.counted_event(leaf, place, problems, known)}) -%}
                 {%- do cdi.check_counts(leaf, place, problems) -%}
             {%- elif leaf.condition == 'sequence' -%}
-                {%- do condition.update({'checked_steps': cdi.checked_steps(leaf, place, problems)}) -%}
+                {%- do condition.update({'checked_steps': cdi.checked_steps(leaf, place, problems, known)}) -%}
                 {%- do condition.update({'window': cdi.window_of(cdi.without_session(leaf, place, problems), place, problems)}) -%}
             {%- elif leaf.condition == 'trait' -%}
                 {%- do cdi.trait_condition_sql(condition, traits, cdi.as_of(), problems) -%}
@@ -59,12 +59,16 @@
 {#
   An event with conditions and a window as the trait engine knows them (checked_trait), named by what it counts. Where a
   condition is about the items of a list, an event counts once if one item meets all of them.
+
+  known: what was counted before, by its definition.
 #}
-{% macro counted_event(definition, place, problems) %}
+{% macro counted_event(definition, place, problems, known) %}
     {%- set where = definition.get('where', {}) -%}
     {%- set trait = {'type': 'count', 'event': definition.event, 'where': where} -%}
     {%- set definition = cdi.without_session(definition, place, problems) -%}
     {%- for key in ['within', 'between'] if key in definition -%}{%- do trait.update({key: definition[key]}) -%}{%- endfor -%}
+    {%- set key, problems_before = tojson(trait, sort_keys=true), problems | length -%}
+    {%- if key in known -%}{{ return(known[key]) }}{%- endif -%}
     {%- set counted = cdi.checked_trait('count', trait, 'integer', place, problems) -%}
     {%- if counted.node is not none and 'event_id' not in counted.node.columns -%}
         {%- do problems.append(place ~ ": '" ~ counted.event ~ "' has no event_id") -%}
@@ -72,6 +76,7 @@
     {%- do counted.update({
         'name': 'count_' ~ local_md5(tojson([counted.event, counted.window, counted.conditions], sort_keys=true))[:10]
     }) -%}
+    {%- if problems | length == problems_before -%}{%- do known.update({key: counted}) -%}{%- endif -%}
     {{ return(counted) }}
 {% endmacro %}
 
@@ -96,7 +101,7 @@
 {% endmacro %}
 
 {# The steps of a sequence; see checked_conditions. #}
-{% macro checked_steps(leaf, place, problems) %}
+{% macro checked_steps(leaf, place, problems, known) %}
     {%- set checked = [] -%}
     {%- for step in leaf.steps -%}
         {%- set number = loop.index -%}
@@ -104,7 +109,9 @@
         {%- if (step.step == 'first') != loop.first -%}
             {%- do problems.append(step_place ~ ': a sequence has one first step, and it comes first') -%}
         {%- endif -%}
-        {%- set counted = cdi.counted_event({'event': step.event, 'where': step.get('where', {})}, step_place, problems) -%}
+        {%- set counted = cdi.counted_event(
+            {'event': step.event, 'where': step.get('where', {})}, step_place, problems, known
+        ) -%}
         {%- set within = cdi.seconds_of(step.within) if 'within' in step else none -%}
         {%- if 'within' in step and within is none -%}
             {%- do problems.append(step_place ~ ": within '" ~ step.within ~ "' is no span such as 2 days or 36 hours") -%}

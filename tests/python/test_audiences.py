@@ -13,7 +13,9 @@ import pytest
 from conftest import ROOT
 from support import START, copy_project, land_messages, message, new_project
 
+from cdi.audiences.forms import Compiled, compile_forms
 from cdi.dbt import load_manifest, run_dbt
+from cdi.errors import CdiError, UsageError
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect
 
@@ -282,6 +284,15 @@ MODELS = {
     ) }}\n""",
 }
 
+ORDERED = "cdi.did('order_completed')"
+ACCOUNTS = {
+    "any_ordered": f"users='any', all=[{ORDERED}], columns=['name']",
+    "all_ordered": f"users='all', all=[{ORDERED}]",
+    "none_ordered": f"users='none', all=[{ORDERED}]",
+    "large_ordered": f"all=[{ORDERED}], traits=[cdi.trait('count_members', at_least=2)]",
+    "ordered_then_added": "all=[cdi.sequence([cdi.first('order_completed'), cdi.then('product_added')])]",
+}
+
 
 @dataclass
 class Shop:
@@ -322,6 +333,11 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     root = copy_project(ROOT, folder / "project")
     for name, text in MODELS.items():
         (root / "models" / "audiences" / name).write_text(text)
+    (root / "models" / "audiences" / "accounts").mkdir(exist_ok=True)
+    for name, text in ACCOUNTS.items():
+        (root / "models" / "audiences" / "accounts" / f"{name}.sql").write_text(
+            "{{ cdi.account_audience(" + text + ") }}\n"
+        )
     with new_project(request.param, root, folder / "warehouse", os.environ.get("CDI_TEST_POSTGRES")) as project:
         made = Shop(project, load_manifest(project), [], set())
         made.run("stg_segment__messages", 0)
@@ -406,3 +422,214 @@ def test_conditions_mean_what_they_say_in_every_run(shop: Shop):
     assert {key: row[2 : 2 + names] for key, row in before.items()} == {
         key: row[2 : 2 + names] for key, row in after.items()
     }
+
+
+def test_a_funnel_and_accounts(shop: Shop):
+    def did(user: str, name: str, hour: float, account: str | None = None) -> dict[str, Any]:
+        context = {"context": {"groupId": account}} if account else {}
+        at = START + timedelta(hours=hour)
+        properties = {"product_id": "p", "order_id": f"o-{user}-{hour}"}
+        return message("track", at, userId=user, event=name, properties=properties, **context)
+
+    added, ordered, viewed = NAMES["product_added"], NAMES["order_completed"], "Product Viewed"
+    with connect(shop.project) as warehouse:
+        land_messages(
+            warehouse,
+            [
+                did("again", added, 40), did("again", ordered, 40.5), did("again", added, 41),
+                did("buyer", added, 40), did("buyer", ordered, 42),
+                did("buyer-at-once", added, 40), did("buyer-at-once", ordered, 40),
+                did("late-buyer", added, 40), did("late-buyer", ordered, 42.25),
+                did("undecided", added, 41.5),
+                # Ordered for A; B is an account of the same person. C is the account of an order that names none.
+                did("x1", viewed, 40, "A"), did("x1", viewed, 40, "B"), did("x1", ordered, 41, "A"),
+                did("x1", "Product Added", 42, "B"), did("x2", viewed, 40, "A"),
+                did("y1", viewed, 40, "C"), did("y1", ordered, 41), did("y1", added, 42),
+            ],
+            load=9,
+        )  # fmt: skip
+    shop.run("+left_a_cart " + " ".join(f"+{name}" for name in ACCOUNTS), 43)
+    with connect(shop.project) as warehouse:
+        cart = warehouse.query(
+            "select graph.identifier from audiences.left_a_cart as members inner join identity.identity_graph as graph"
+            " on members.profile_id = graph.profile_id where graph.identifier in ('user_id:again', 'user_id:buyer',"
+            " 'user_id:buyer-at-once', 'user_id:late-buyer', 'user_id:undecided')"
+        )
+        found = {
+            name: {row[0] for row in warehouse.query(f"select account_id from audiences.{name}")} for name in ACCOUNTS
+        }
+    assert {row[0] for row in cart} == {"user_id:again", "user_id:late-buyer"}
+    assert found == {
+        "any_ordered": {"A", "C"},
+        "all_ordered": {"C"},
+        "none_ordered": {"B"},
+        "large_ordered": {"A"},
+        "ordered_then_added": {"C"},
+    }
+
+
+# Forms, and what is wrong with audiences: without a warehouse.
+
+FORM = """\
+description: People who left a cart, and others.
+columns: [email, count_orders]
+all:
+  - trait: country
+    one_of: [AT, 'Côte d''Ivoire']
+  - did: Order Completed
+    at_least: 2
+    within: 30 days
+    where:
+      revenue: {at_least: 20.5}
+      products[].product_id: p
+  - any_of:
+      - in_audience: high_value_customers
+      - none_of:
+          - did_not: product_viewed
+            between: [1 day, 30 days]
+any:
+  - sequence:
+      - first: product_added
+        where: {price: 3}
+      - then: checkout_started
+        within: 2 days
+        same: [cart_id]
+      - then_not: order_completed
+        within: 1 day
+        same: {cart_id: 1}
+        wait: false
+    within: 7 days
+  - trait: is_known
+    equals: true
+"""
+BY_HAND = """\
+{{ cdi.audience(
+    all=[
+        cdi.trait('country', one_of=['AT', "Côte d'Ivoire"]),
+        cdi.did('Order Completed', at_least=2, within='30 days', where={
+            'revenue': {'at_least': 20.5}, 'products[].product_id': 'p'
+        }),
+        cdi.any_of([
+            cdi.in_audience('high_value_customers'),
+            cdi.none_of([cdi.did_not('product_viewed', between=['1 day', '30 days'])])
+        ])
+    ],
+    any=[
+        cdi.sequence([
+            cdi.first('product_added', where={'price': 3}),
+            cdi.then('checkout_started', within='2 days', same=['cart_id']),
+            cdi.then_not('order_completed', within='1 day', same={'cart_id': 1}, wait=false)
+        ], within='7 days'),
+        cdi.trait('is_known', equals=true)
+    ],
+    columns=['email', 'count_orders']
+) }}
+"""
+WRONG_FORM = """\
+description: Wrong.
+colour: red
+columns: [email, shoe_size]
+all:
+  - trait: shoe_size
+    equals: 44
+  - did: Order Eaten
+  - did: order_completed
+    where:
+      colour: red
+    often: true
+  - sequence:
+      - first: product_added
+      - that: order_completed
+  - in_audience: nobody
+"""
+WRONG = {
+    "cdi.did('order_eaten')": "'order_eaten' is no event",
+    "cdi.did('order_completed', where={'colour': 'red'})": "'colour' is no property here",
+    "cdi.did('order_completed', where={'revenue': {'at_least': 'many'}})": "many is no number",
+    "cdi.did('order_completed', exactly=1, at_most=2)": "exactly excludes at_least and at_most",
+    "cdi.did('order_completed', at_least=1.5)": "at_least is no whole number",
+    "cdi.did('order_completed', within='a while')": "within 'a while' is no span",
+    "cdi.trait('shoe_size', equals=44)": "'shoe_size' is no trait",
+    "cdi.trait('count_orders', contains='1')": "'contains' needs a text",
+    "cdi.trait('count_orders', within='3 days')": "'within' needs a timestamp",
+    "cdi.trait('count_orders')": "say what the trait has to be",
+    "cdi.did('signed_out')": "asks about 'signed_out': add it to the reads in models/audiences/conditions",
+    "cdi.sequence([cdi.then('product_added')])": "step 1: a sequence has one first step",
+    "cdi.sequence([cdi.first('product_added'), cdi.then('order_completed', same={'cart_id': 2})])": (
+        "step 2, same cart_id: 2 is not the number of a step before it"
+    ),
+    "cdi.sequence([cdi.first('product_added'), cdi.then('order_completed', same=['price'])])": (
+        "'price' is no property of order_completed"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def unbuilt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A copy of the project whose warehouse is never asked."""
+    folder = tmp_path_factory.mktemp("unbuilt")
+    root = copy_project(ROOT, folder / "project")
+    with new_project("duckdb", root, folder / "warehouse", None) as project:
+        yield project
+
+
+def test_forms_say_the_same_as_models(unbuilt: Project):
+    manifest = load_manifest(unbuilt)
+    assert compile_forms(unbuilt.root, manifest, check=True) == Compiled([], [])
+    folder = unbuilt.root / "models" / "audiences"
+    form, model = folder / "from_form.audience", folder / "from_form.sql"
+    form.write_text(FORM)
+    (folder / "by_hand.sql").write_text(BY_HAND)
+    assert compile_forms(unbuilt.root, manifest).written == [model, folder / "from_form.yml"]
+    manifest = load_manifest(unbuilt)
+    trees = [manifest.nodes[f"model.cdi.{name}"].config.meta["audience"] for name in ("from_form", "by_hand")]
+    assert trees[0] == trees[1]
+    assert compile_forms(unbuilt.root, manifest, check=True) == Compiled([], [])
+
+    form.write_text(WRONG_FORM)
+    with pytest.raises(UsageError) as caught:
+        compile_forms(unbuilt.root, manifest)
+    place = "models/audiences/from_form.audience"
+    for line, problem in {
+        2: "'colour' is nothing that a form has", 3: "'shoe_size' is no column of profiles",
+        5: "'shoe_size' is no trait", 7: "'Order Eaten' is no event", 10: "'colour' is no property of order_completed",
+        11: "'often' is nothing that did has", 14: "say one of first, then, then_not", 15: "'nobody' is no audience",
+    }.items():  # fmt: skip
+        assert f"{place}:{line}: {problem}" in caught.value.message
+    form.write_text("all: [\n")
+    with pytest.raises(UsageError, match=f"{place}:2: "):
+        compile_forms(unbuilt.root, manifest)
+
+    form.unlink()
+    assert compile_forms(unbuilt.root, manifest).removed == [model, folder / "from_form.yml"]
+    (folder / "by_hand.audience").write_text(FORM)
+    with pytest.raises(UsageError, match=r"by_hand\.sql is in the way"):
+        compile_forms(unbuilt.root, manifest)
+    (folder / "by_hand.audience").unlink()
+    (folder / "by_hand.sql").unlink()
+
+
+def test_wrong_audiences_are_refused(unbuilt: Project):
+    folder = unbuilt.root / "models" / "audiences"
+    compiled = ["compile", "--no-introspect", "--no-populate-cache", "--select", "audience_conditions"]
+    for number, text in enumerate(WRONG):
+        (folder / f"wrong_{number}.sql").write_text("{{ cdi.audience(all=[" + text + "]) }}\n")
+    with pytest.raises(CdiError) as caught:
+        run_dbt(unbuilt, compiled)
+    for number, problem in enumerate(WRONG.values()):
+        assert f"models/audiences/wrong_{number}.sql" in caught.value.message, number
+        assert problem in caught.value.message, problem
+        (folder / f"wrong_{number}.sql").unlink()
+
+    for text, problem in {
+        "all=[]": "wrong.sql: the audience has no conditions",
+        "all=['did it']": "wrong.sql: did it is no condition",
+        "all=cdi.did('order_completed')": "is no list of conditions",
+    }.items():
+        (folder / "wrong.sql").write_text("{{ cdi.audience(" + text + ") }}\n")
+        with pytest.raises(CdiError, match=problem):
+            run_dbt(unbuilt, ["parse"])
+    for one, other in (("wrong", "other"), ("other", "wrong")):
+        (folder / f"{one}.sql").write_text("{{ cdi.audience(all=[cdi.in_audience('" + other + "')]) }}\n")
+    with pytest.raises(CdiError, match="cycle"):
+        run_dbt(unbuilt, compiled)
