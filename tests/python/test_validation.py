@@ -174,6 +174,7 @@ RENAME = (
 ANYBODY = '"anonymousId": "a", "receivedAt": "2026-11-01T12:00:00Z"'
 FIRST_EVENT = first("events.checked_events", "event_id")
 S, W = "stop", "warn"
+TRAITS = "profiles.profile_traits"
 
 # gate, the table that is broken, how, and exactly what fails
 BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
@@ -236,21 +237,21 @@ BREAKAGES: list[tuple[str, str, str, set[tuple[str, str]]]] = [
     ("identity", "identity.identifier_sets",
      "delete from identity.identifier_sets where identifiers not like '%kiosk%' and identifiers not like '%-1%'",
      {("identity_links", W)}),
-    ("profiles", "profiles.profiles",
-     f"insert into profiles.profiles select * from profiles.profiles where {first('profiles.profiles', 'profile_id')}",
+    ("profiles", TRAITS,
+     f"insert into {TRAITS} select * from {TRAITS} where {first(TRAITS, 'profile_id')}",
      {("profiles.profile_id", S)}),
-    ("profiles", "profiles.profiles",
-     f"update profiles.profiles set profile_id = null where {first('profiles.profiles', 'profile_id')}",
+    ("profiles", TRAITS,
+     f"update {TRAITS} set profile_id = null where {first(TRAITS, 'profile_id')}",
      {("profiles.profile_id", S)}),
-    ("profiles", "profiles.profiles",
-     f"update profiles.profiles set count_identifiers = 200 where {first('profiles.profiles', 'profile_id')}",
+    ("profiles", TRAITS,
+     f"update {TRAITS} set count_identifiers = 200 where {first(TRAITS, 'profile_id')}",
      {("profiles.count_identifiers", W)}),
-    ("profiles", "profiles.profiles", "update profiles.profiles set email = replace(email, '@', ' at ')",
+    ("profiles", TRAITS, f"update {TRAITS} set email = replace(email, '@', ' at ')",
      {("profiles.email", W)}),
-    ("profiles", "profiles.profiles", "update profiles.profiles set email = 'same@example.com'",
+    ("profiles", TRAITS, f"update {TRAITS} set email = 'same@example.com'",
      {("profiles.email", W)}),
-    ("profiles", "profiles.profiles", "update profiles.profiles set revenue = -1", {("profiles.revenue", W)}),
-    ("profiles", "profiles.profiles", "update profiles.profiles set last_seen_at = first_seen_at - interval '1 hour'",
+    ("profiles", TRAITS, f"update {TRAITS} set revenue = -1", {("profiles.revenue", W)}),
+    ("profiles", TRAITS, f"update {TRAITS} set last_seen_at = first_seen_at - interval '1 hour'",
      {("profiles", S)}),
     ("profiles", "cdi.run_counts", earlier_run("count", "profiles", 10_000), {("profiles", S)}),
     ("profiles", "profiles.profile_consent", "update profiles.profile_consent set is_granted = null",
@@ -315,9 +316,9 @@ def test_consent_is_checked_whatever_the_model_does(built: Built):
 
 
 def test_what_is_kept_names_rows_by_their_keys_and_shows_nobody(built: Built):
-    bad = "update profiles.profiles set email = 'secret address', phone = '0123'"
-    with connect(built.project) as warehouse, broken(warehouse, "profiles.profiles", bad):
-        ids = {row[0] for row in warehouse.query("select profile_id from profiles.profiles")}
+    bad = "update profiles.profile_traits set email = 'secret address', phone = '0123'"
+    with connect(built.project) as warehouse, broken(warehouse, "profiles.profile_traits", bad):
+        ids = {row[0] for row in warehouse.query("select profile_id from profiles.profile_traits")}
         project = _with_expectation(
             built.project,
             "profiles",
@@ -397,7 +398,7 @@ def test_the_report_holds_the_numbers(built: Built, tmp_path: Path):
                 " 'required' as rule, 'revenue' as path, 4321 as count_seen, timestamp '2026-11-01' as first_seen_at,"
                 " timestamp '2026-11-01' as last_seen_at"
             )
-        with broken(warehouse, "profiles.profiles", "update profiles.profiles set revenue = -1"):
+        with broken(warehouse, "profiles.profile_traits", "update profiles.profile_traits set revenue = -1"):
             built.check(*GATES)
         week = warehouse.query(
             "select sum(count_events) from governance.event_counts where happened_on > (select max(happened_on) from"
