@@ -5,9 +5,10 @@
     select
         roots.root,
         coalesce(touched.profile_id, {{ dbt.hash('found.identifier') }}) as profile_id
-    from (select distinct root from {{ final }}) as roots
+    from {{ final }} as roots
     left join {{ touched }} as touched on roots.root = touched.vertex
     left join {{ found }} as found on roots.root = found.first_seq and not found.is_known
+    where roots.vertex = roots.root
 {% endmacro %}
 
 {# The links that were refused, by the seq where they first appeared: their ends are in different parts. #}
@@ -98,12 +99,11 @@
 {# The identifiers that were not there. #}
 {% macro component_insert(graph, found, sets, final, profiles, births) %}
     insert into {{ graph }} (
-        identifier, identifier_type, identifier_value, profile_id, first_profile_id, arrival, event_at, loaded_at
+        identifier, identifier_type, profile_id, first_profile_id, arrival, event_at, loaded_at
     )
     select
         found.identifier,
         {{ cdi.identifier_type('found.identifier') }} as identifier_type,
-        {{ cdi.identifier_value_of('found.identifier') }} as identifier_value,
         profiles.profile_id,
         nullif(births.first_profile_id, profiles.profile_id) as first_profile_id,
         found.first_seq as arrival,

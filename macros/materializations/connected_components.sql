@@ -19,9 +19,8 @@
 
   An incremental run starts from the profiles that new sets touch, each as one vertex, and gives the rows of a full one.
 
-  Columns: identifier, identifier_type, identifier_value, profile_id,
-  first_profile_id (the profile the identifier was first seen in, where that is another), arrival (a number that grows in
-  the order of arrival), event_at, loaded_at (of the set that first held it). Beside the table:
+  Columns: identifier, identifier_type, profile_id, first_profile_id (the profile the identifier was first seen in, where that
+  is another), arrival (a number that grows in the order of arrival), event_at, loaded_at (of the set that first held it). Beside the table:
   <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs, <name>_rounds.
 #}
 {% materialization connected_components, default %}
@@ -37,7 +36,7 @@
     {%- set limits = ref(config.get('limits')) if config.get('limits') else none -%}
     {%- set work = namespace(links=none, log=[]) -%}
     {%- set t = {} -%}
-    {%- for name in ['sets', 'ties', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
+    {%- for name in ['sets', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
         'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'arrived', 'parts', 'final', 'mixed',
         'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs', 'refused_seqs', 'profiles', 'decided', 'absorbed',
         'first_profiles'] -%}
@@ -50,8 +49,6 @@
     {% if is_full %}
         {% do drop_relation_if_exists(load_cached_relation(graph)) %}
         {% call statement('create_graph') %}{{ cdi.component_table(graph) }}{% endcall %}
-        {% do drop_relation_if_exists(load_cached_relation(decisions)) %}
-        {% call statement('create_decisions') %}{{ cdi.component_decision_table(decisions) }}{% endcall %}
     {% endif %}
 
     {#- What is new. -#}
@@ -65,15 +62,14 @@
         cdi.single_value('select max(arrival) from ' ~ graph) // cdi.per_set() | int
     ] | max -%}
     {% do cdi.create_work_table(t.sets, cdi.component_sets(sql, newest, count_before)) %}
-    {% do cdi.create_work_table(t.ties, cdi.component_ties(t.sets)) %}
-    {% if cdi.single_value('select count(*) from ' ~ t.ties) > 0 %}
-        {% do cdi.replace_work_table(t.sets, cdi.component_untied(t.sets, t.ties)) %}
-    {% endif %}
     {% do cdi.create_work_table(t.slots, cdi.component_slots(t.sets)) %}
+    {% do cdi.replace_work_table(t.sets, cdi.component_set_events(t.sets)) %}
+    {% do cdi.release_work_tables() %}
     {% do cdi.create_work_table(t.found, cdi.component_found(t.slots, graph)) %}
     {% do cdi.create_work_table(t.touched, cdi.component_touched(t.found, graph)) %}
     {% do cdi.create_work_table(t.placed, cdi.component_placed(t.slots, t.found, t.touched)) %}
     {% do cdi.drop_work_table(t.slots) %}
+    {% do cdi.release_work_tables() %}
     {% do cdi.create_work_table(t.links, cdi.component_links(t.placed)) %}
 
     {#- Components without limits. -#}
@@ -86,6 +82,7 @@
         {% do cdi.follow_pointers(t.pointers, t.arrived) %}
         {% do cdi.replace_work_table(t.roots, cdi.component_roots(t.roots, t.pointers)) %}
         {% do cdi.replace_work_table(t.edges, cdi.component_contracted(t.edges, t.pointers, with_order=false)) %}
+        {% do cdi.release_work_tables() %}
         {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
     {% endfor %}
 
@@ -120,6 +117,7 @@
         {% do cdi.replace_work_table(t.split, cdi.component_roots(t.split, t.pointers)) %}
         {% do cdi.replace_work_table(t.open, cdi.component_contracted(t.open, t.pointers)) %}
         {% do cdi.replace_work_table(t.relevant, cdi.component_summed(t.relevant, t.pointers)) %}
+        {% do cdi.release_work_tables() %}
         {%- set work.links = cdi.single_value('select count(*) from ' ~ t.open) -%}
     {% endfor %}
     {% if work.links > 0 %}
@@ -133,6 +131,7 @@
     {% for name in ['links', 'edges', 'roots', 'pointers', 'counts', 'split', 'open', 'split_counts', 'relevant'] %}
         {% do cdi.drop_work_table(t[name]) %}
     {% endfor %}
+    {% do cdi.release_work_tables() %}
 
     {#- Which links made one profile of two. -#}
     {% do cdi.create_work_table(t.mixed, cdi.component_mixed(t.placed, t.final)) %}
@@ -156,6 +155,9 @@
     {% endfor %}
 
     {#- Writing. The graph comes last: what is in it is done. -#}
+    {% for name in ['mixed', 'mixed_slots', 'vertices', 'merge_links', 'picks', 'pointers'] %}
+        {% do cdi.drop_work_table(t[name]) %}
+    {% endfor %}
     {% do cdi.create_work_table(t.profiles, cdi.component_profiles(t.final, t.found, t.touched)) %}
     {% do cdi.create_work_table(t.refused_seqs, cdi.component_refused_seqs(t.placed, t.parts)) %}
     {% do cdi.create_work_table(
@@ -169,6 +171,11 @@
         ~ " (select count(*) from " ~ t.decided ~ " where decision = 'merged'),"
         ~ " (select count(*) from " ~ t.decided ~ " where decision = 'refused')"
     ).rows[0] -%}
+    {% do cdi.release_work_tables() %}
+    {% if is_full %}
+        {% do drop_relation_if_exists(load_cached_relation(decisions)) %}
+        {% call statement('create_decisions') %}{{ cdi.component_decision_table(decisions) }}{% endcall %}
+    {% endif %}
     {% call statement('insert_decisions') %}{{ cdi.component_insert_decisions(decisions, t.decided) }}{% endcall %}
     {% if counts[1] > 0 %}
         {% call statement('merge_profiles') %}{{ cdi.component_merge(graph, t.absorbed) }}{% endcall %}
@@ -233,4 +240,5 @@
     {% do cdi.drop_work_table(moving) %}
     {% do cdi.drop_work_table(pointers) %}
     {% call statement('rename_pointers') %}alter table {{ arrived }} rename to {{ pointers }}{% endcall %}
+    {% do cdi.release_work_tables() %}
 {% endmacro %}
