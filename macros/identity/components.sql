@@ -10,6 +10,13 @@
 #}
 {% macro per_set() -%} 10000 {%- endmacro %}
 
+{# The number of the set that a seq is of, the seq of its strongest identifier, and the place in it: 1 is the strongest. #}
+{% macro set_of(seq) -%} cast(floor({{ seq }} / {{ cdi.per_set() }}) as {{ dbt.type_bigint() }}) {%- endmacro %}
+
+{% macro hub_of(seq) -%} {{ cdi.set_of(seq) }} * {{ cdi.per_set() }} + 1 {%- endmacro %}
+
+{% macro position_of(seq) -%} mod({{ seq }}, {{ cdi.per_set() }}) {%- endmacro %}
+
 {# The empty graph. #}
 {% macro component_table(graph) %}
     create table {{ graph }} (
@@ -81,8 +88,6 @@
 {# One row per identifier of a set. #}
 {% macro component_slots(sets) %}
     select
-        set_number,
-        position,
         set_number * {{ cdi.per_set() }} + position as seq,
         part as identifier
     from (
@@ -123,11 +128,9 @@
 {# The slots with their vertices. #}
 {% macro component_placed(slots, found, touched) %}
     select
-        slots.set_number,
-        slots.position,
         slots.seq,
         found.first_seq,
-        found.is_known or found.first_seq < slots.set_number * {{ cdi.per_set() }} as is_old,
+        found.is_known or found.first_seq < {{ cdi.hub_of('slots.seq') }} as is_old,
         coalesce(touched.vertex, found.first_seq) as vertex
     from {{ slots }} as slots
     inner join {{ found }} as found on slots.identifier = found.identifier
@@ -141,8 +144,11 @@
         greatest(slots.vertex, hubs.vertex) as high,
         min(slots.seq) as seq
     from {{ placed }} as slots
-    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
-    where slots.position > 1 and slots.vertex <> hubs.vertex
+    inner join {{ placed }} as hubs on {{ cdi.hub_of('slots.seq') }} = hubs.seq
+    where
+        {{ cdi.position_of('slots.seq') }} > 1
+        and {{ cdi.position_of('hubs.seq') }} = 1
+        and slots.vertex <> hubs.vertex
     group by 1, 2
 {% endmacro %}
 

@@ -16,9 +16,9 @@
     select min(slots.seq) as seq
     from {{ placed }} as slots
     inner join {{ parts }} as own on slots.vertex = own.vertex
-    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    inner join {{ placed }} as hubs on {{ cdi.hub_of('slots.seq') }} = hubs.seq
     inner join {{ parts }} as other on hubs.vertex = other.vertex
-    where slots.position > 1 and own.root <> other.root
+    where {{ cdi.position_of('slots.seq') }} > 1 and own.root <> other.root
     group by slots.first_seq, hubs.first_seq
 {% endmacro %}
 
@@ -38,10 +38,10 @@
         select seq, 'merged' as decision from {{ merge_seqs }}
     ) as decided
     inner join {{ placed }} as slots on decided.seq = slots.seq
-    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    inner join {{ placed }} as hubs on {{ cdi.hub_of('slots.seq') }} = hubs.seq
     inner join {{ found }} as own on slots.first_seq = own.first_seq
     inner join {{ found }} as other on hubs.first_seq = other.first_seq
-    inner join {{ sets }} as sets on slots.set_number = sets.set_number
+    inner join {{ sets }} as sets on {{ cdi.set_of('slots.seq') }} = sets.set_number
 {% endmacro %}
 
 {% macro component_insert_decisions(decisions, decided) %}

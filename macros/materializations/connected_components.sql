@@ -1,7 +1,7 @@
 {#
   A table of identifiers and the profile each belongs to, from a model that selects sets of identifiers that belong
   together: identifiers ('type:value' with identifier_separator() between them, strongest first), and the event that first
-  carried the set: loaded_at, event_at, event_id (the three together unique).
+  carried the set: loaded_at, event_at, event_id (none null, the three together unique).
 
   Sets are taken in the order of arrival: loaded_at, event_at, event_id. In each, the strongest identifier is the hub, and every other one is
   linked to it, strongest first. A link joins the profiles of its ends unless they would together hold more identifiers
@@ -72,11 +72,12 @@
     {% do cdi.release_work_tables() %}
     {% do cdi.create_work_table(t.links, cdi.component_links(t.placed)) %}
 
-    {#- Components without limits. -#}
+    {#- Components without limits. (The loops break: with an `if` on it, Jinja would go through all its numbers.) -#}
     {% do cdi.create_work_table(t.roots, cdi.component_alone(t.found, t.touched)) %}
     {% do cdi.create_work_table(t.edges, 'select low, high from ' ~ t.links) %}
     {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
-    {% for round in range(1, 100000) if work.links > 0 %}
+    {% for round in range(1, 100000) %}
+        {%- if work.links == 0 %}{% break %}{% endif -%}
         {% do work.log.append(['components', round, work.links]) %}
         {% do cdi.create_work_table(t.pointers, cdi.component_pointers(t.edges)) %}
         {% do cdi.follow_pointers(t.pointers, t.arrived) %}
@@ -106,7 +107,8 @@
         {% do cdi.create_work_table(t.split_counts, cdi.component_split_counts(t.counts, t.split)) %}
         {% do cdi.create_work_table(t.relevant, cdi.component_relevant_counts(t.split_counts, t.broken)) %}
     {% endif %}
-    {% for round in range(1, 100000) if work.links > 0 %}
+    {% for round in range(1, 100000) %}
+        {%- if work.links == 0 %}{% break %}{% endif -%}
         {% do work.log.append(['limits', round, work.links]) %}
         {% do cdi.create_work_table(t.refused, cdi.component_refused(t.open, t.relevant)) %}
         {% do cdi.replace_work_table(t.open, cdi.component_remaining(t.open, t.refused)) %}
@@ -142,7 +144,8 @@
     {% do cdi.create_work_table(t.merge_links, cdi.component_merge_links(t.mixed_slots, t.births, t.vertices)) %}
     {% do cdi.create_work_table(t.merge_seqs, 'select seq from ' ~ t.merge_links ~ ' where false') %}
     {%- set work.links = cdi.single_value('select count(*) from ' ~ t.merge_links) -%}
-    {% for round in range(1, 100000) if work.links > 0 %}
+    {% for round in range(1, 100000) %}
+        {%- if work.links == 0 %}{% break %}{% endif -%}
         {% do work.log.append(['merges', round, work.links]) %}
         {% do cdi.create_work_table(t.picks, cdi.component_picks(t.merge_links)) %}
         {% call statement('merge_seqs') %}
@@ -231,7 +234,8 @@
     {%- set state = namespace(count=1) -%}
     {% do cdi.create_work_table(arrived, 'select vertex, parent from ' ~ pointers ~ ' where vertex = parent') %}
     {% do cdi.create_work_table(moving, 'select vertex, parent from ' ~ pointers ~ ' where vertex <> parent') %}
-    {% for jump in range(1, 65) if state.count > 0 %}
+    {% for jump in range(1, 65) %}
+        {%- if state.count == 0 %}{% break %}{% endif -%}
         {% do cdi.replace_work_table(moving, cdi.component_jump(moving, arrived)) %}
         {% call statement('arrive') %}insert into {{ arrived }} (vertex, parent) {{ cdi.component_moved(moving, false) }}{% endcall %}
         {% do cdi.replace_work_table(moving, cdi.component_moved(moving, true)) %}
