@@ -62,9 +62,7 @@
         cdi.single_value('select max(arrival) from ' ~ graph) // cdi.per_set() | int
     ] | max -%}
     {% do cdi.create_work_table(t.sets, cdi.component_sets(sql, newest, count_before)) %}
-    {% do cdi.create_work_table(t.slots, cdi.component_slots(t.sets)) %}
-    {% do cdi.replace_work_table(t.sets, cdi.component_set_events(t.sets)) %}
-    {% do cdi.release_work_tables() %}
+    {% do cdi.create_work_table(t.slots, cdi.component_slots(sql, t.sets)) %}
     {% do cdi.create_work_table(t.found, cdi.component_found(t.slots, graph)) %}
     {% do cdi.create_work_table(t.touched, cdi.component_touched(t.found, graph)) %}
     {% do cdi.create_work_table(t.placed, cdi.component_placed(t.slots, t.found, t.touched)) %}
