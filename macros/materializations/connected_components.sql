@@ -3,10 +3,10 @@
   together: identifiers ('type:value' with identifier_separator() between them, strongest first), and the event that first
   carried the set: loaded_at, event_at, event_id (none null, the three together unique).
 
-  Sets are taken in the order of arrival: loaded_at, event_at, event_id. In each, the strongest identifier is the hub, and every other one is
-  linked to it, strongest first. A link joins the profiles of its ends unless they would together hold more identifiers
-  of a type than its limit: then it is refused, for good. The oldest profile's id survives: the hash of its first
-  identifier. What comes out is exactly what taking link after link would give, in few rounds of set-based SQL:
+  Sets are taken in the order of arrival: loaded_at, event_at, event_id. In each, the strongest identifier is the hub, and
+  every other one is linked to it, strongest first. A link joins the profiles of its ends unless they would together hold
+  more identifiers of a type than its limit: then it is refused, for good. The oldest profile's id survives: the hash of
+  its first identifier. What comes out is exactly what taking link after link would give, in few rounds of set-based SQL:
 
   - Components without limits, by contraction: every vertex points at its smallest neighbour, pointers are followed
     until they stop changing, links are redrawn between the roots, until no link is left. Counts only grow, so a
@@ -19,9 +19,10 @@
 
   An incremental run starts from the profiles that new sets touch, each as one vertex, and gives the rows of a full one.
 
-  Columns: identifier, identifier_type, profile_id, first_profile_id (the profile the identifier was first seen in, where that
-  is another), arrival (a number that grows in the order of arrival), event_at, loaded_at (of the set that first held it). Beside the table:
-  <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs, <name>_rounds.
+  Columns: identifier, identifier_type, profile_id, first_profile_id (the profile the identifier was first seen in, where
+  that is another), arrival (a number that grows in the order of arrival), event_at, loaded_at (of the set that first held
+  it). Beside the table: <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs,
+  <name>_rounds.
 #}
 {% materialization connected_components, default %}
     {%- set target_relation = this.incorporate(type='table') -%}
@@ -36,10 +37,10 @@
     {%- set limits = ref(config.get('limits')) if config.get('limits') else none -%}
     {%- set work = namespace(links=none, log=[]) -%}
     {%- set t = {} -%}
-    {%- for name in ['sets', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
-        'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'arrived', 'parts', 'final', 'mixed',
-        'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs', 'refused_seqs', 'profiles', 'decided', 'absorbed',
-        'first_profiles'] -%}
+    {%- for name in ['sets', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts',
+        'broken', 'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'arrived',
+        'parts', 'final', 'mixed', 'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs',
+        'refused_seqs', 'profiles', 'decided', 'absorbed', 'first_profiles'] -%}
         {%- do t.update({name: prefix ~ name}) -%}
     {%- endfor -%}
 
