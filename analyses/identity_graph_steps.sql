@@ -4,11 +4,7 @@
 
 {{ cdi.component_sets('select * from ' ~ ref('identifier_sets'), '2026-01-01 00:00:00', 0) }};
 
-{{ cdi.component_ties('cdi_sets') }};
-
-{{ cdi.component_untied('cdi_sets', 'cdi_ties') }};
-
-{{ cdi.component_slots('cdi_sets') }};
+{{ cdi.component_slots('select * from ' ~ ref('identifier_sets'), 'cdi_sets') }};
 
 {{ cdi.component_found('cdi_slots', graph) }};
 

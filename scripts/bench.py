@@ -87,12 +87,12 @@ def validate(project: Project) -> float:
     return seconds
 
 
-def make_project(folder: Path, target: str) -> Project:
-    """The project with an empty warehouse below `folder`."""
+def make_project(folder: Path, target: str, memory: str = "5GB") -> Project:
+    """The project with an empty warehouse below `folder`, and the memory that DuckDB may take."""
     folder.mkdir(parents=True, exist_ok=True)
     output: dict = {"type": target, "schema": "cdi", "threads": 2}
     if target == "duckdb":
-        settings = {"memory_limit": "5GB", "preserve_insertion_order": "false"}
+        settings = {"memory_limit": memory, "preserve_insertion_order": "false"}
         output |= {"path": str(folder / "bench.duckdb"), "settings": settings}
     else:
         import psycopg

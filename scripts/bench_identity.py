@@ -110,13 +110,13 @@ def splink_seconds(project: Project) -> float:
         return time.monotonic() - started
 
 
-def run(target: str, links: int, folder: Path, with_splink: bool, keep: bool) -> None:
+def run(target: str, links: int, folder: Path, memory: str, with_splink: bool, keep: bool) -> None:
     """Measure one target at one size and print the table."""
     people = int(links / LINKS_PER_PERSON)
     kiosk = min(KIOSK_PEOPLE, people // 10)
     name = f"identity-{target}"
     shutil.rmtree(folder / name, ignore_errors=True)
-    project = make_project(folder / name, target)
+    project = make_project(folder / name, target, memory)
     models = ["+identity_graph", "identity_refused_links", "identity_merges"]
     build(project, "--select", *models, "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
     columns = "(identifier_set_id, identifiers, event_id, event_at, loaded_at)"
@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--links", type=int, default=7_000_000, help="links on DuckDB; 0 for none")
     parser.add_argument("--postgres-links", type=int, default=1_000_000, help="links on PostgreSQL; 0 for none")
     parser.add_argument("--people", type=int, default=2_000, help="people of the demo data that the truth is known of")
+    parser.add_argument("--memory", default="5GB", help="DuckDB's memory_limit")
     parser.add_argument("--without-splink", action="store_true")
     parser.add_argument("--folder", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "cdi-bench")
     parser.add_argument("--keep", action="store_true", help="leave the warehouse there")
@@ -231,10 +232,10 @@ def main() -> None:
     if options.people:
         quality(options.folder, options.people, options.keep)
     if options.links:
-        run("duckdb", options.links, options.folder, not options.without_splink, options.keep)
+        run("duckdb", options.links, options.folder, options.memory, not options.without_splink, options.keep)
     if options.postgres_links:
         if "CDI_TEST_POSTGRES" in os.environ:
-            run("postgres", options.postgres_links, options.folder, False, options.keep)
+            run("postgres", options.postgres_links, options.folder, options.memory, False, options.keep)
         else:
             console.print("PostgreSQL left out: CDI_TEST_POSTGRES is not set (see scripts/postgres.sh).")
 

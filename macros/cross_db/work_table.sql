@@ -25,6 +25,14 @@
     {% call statement('drop_work_table') %}drop table if exists {{ name }}{% endcall %}
 {% endmacro %}
 
+{#
+  Gives back what dropped work tables took: until the transaction ends a warehouse keeps it for a rollback. Nothing but work
+  tables may have been written before.
+#}
+{% macro release_work_tables() %}
+    {% do adapter.commit() %}
+{% endmacro %}
+
 {# The first value of the first row of a query. #}
 {% macro single_value(sql) %}
     {{ return(run_query(sql).rows[0][0]) }}

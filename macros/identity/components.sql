@@ -10,12 +10,18 @@
 #}
 {% macro per_set() -%} 10000 {%- endmacro %}
 
+{# The number of the set that a seq is of, the seq of its strongest identifier, and the place in it: 1 is the strongest. #}
+{% macro set_of(seq) -%} cast(floor({{ seq }} / {{ cdi.per_set() }}) as {{ dbt.type_bigint() }}) {%- endmacro %}
+
+{% macro hub_of(seq) -%} {{ cdi.set_of(seq) }} * {{ cdi.per_set() }} + 1 {%- endmacro %}
+
+{% macro position_of(seq) -%} mod({{ seq }}, {{ cdi.per_set() }}) {%- endmacro %}
+
 {# The empty graph. #}
 {% macro component_table(graph) %}
     create table {{ graph }} (
         identifier {{ dbt.type_string() }},
         identifier_type {{ dbt.type_string() }},
-        identifier_value {{ dbt.type_string() }},
         profile_id {{ dbt.type_string() }},
         first_profile_id {{ dbt.type_string() }},
         arrival {{ dbt.type_bigint() }},
@@ -37,14 +43,16 @@
     )
 {% endmacro %}
 
-{# The sets that arrived after `newest` (a timestamp or none for all), numbered on in the order of arrival. #}
+{#
+  The events of the sets that arrived after `newest` (a timestamp or none for all), numbered on in the order of arrival.
+  Without the identifiers: sorting is several times slower with them.
+#}
 {% macro component_sets(sql, newest, count_before) %}
     select
-        identifiers,
         event_id,
         event_at,
         loaded_at,
-        {{ count_before }} + rank() over (order by loaded_at, event_at) as set_number
+        {{ count_before }} + row_number() over (order by loaded_at, event_at, event_id) as set_number
     from (
         {{ sql }}
     ) as all_sets
@@ -53,39 +61,27 @@
     {% endif %}
 {% endmacro %}
 
-{#
-  The sets that share a number, and how many of them come before each, by event id. (Text makes a sort several times
-  slower, and few events arrive at the same moment.)
-#}
-{% macro component_ties(sets) %}
-    select
-        event_id,
-        row_number() over (partition by set_number order by event_id) - 1 as count_before
-    from {{ sets }}
-    where set_number in (select sets.set_number from {{ sets }} as sets group by sets.set_number having count(*) > 1)
-{% endmacro %}
-
-{# The sets with a number of their own each. #}
-{% macro component_untied(sets, ties) %}
-    select
-        sets.identifiers,
-        sets.event_id,
-        sets.event_at,
-        sets.loaded_at,
-        sets.set_number + coalesce(ties.count_before, 0) as set_number
-    from {{ sets }} as sets
-    left join {{ ties }} as ties on sets.event_id = ties.event_id
-{% endmacro %}
-
 {# One row per identifier of a set. #}
-{% macro component_slots(sets) %}
+{% macro component_slots(sql, sets) %}
+    {%- set numbered -%}
+        (
+            select
+                sets.set_number,
+                all_sets.identifiers
+            from (
+                {{ sql }}
+            ) as all_sets
+            inner join {{ sets }} as sets
+                on all_sets.event_id = sets.event_id
+                and all_sets.event_at = sets.event_at
+                and all_sets.loaded_at = sets.loaded_at
+        )
+    {%- endset -%}
     select
-        set_number,
-        position,
         set_number * {{ cdi.per_set() }} + position as seq,
         part as identifier
     from (
-        {{ cdi.unnest_text(sets, 'identifiers', cdi.identifier_separator(), ['set_number']) }}
+        {{ cdi.unnest_text(numbered, 'identifiers', cdi.identifier_separator(), ['set_number']) }}
     ) as parts
     -- No honest event carries more; they would be taken for those of the next set.
     where position < {{ cdi.per_set() }}
@@ -122,11 +118,9 @@
 {# The slots with their vertices. #}
 {% macro component_placed(slots, found, touched) %}
     select
-        slots.set_number,
-        slots.position,
         slots.seq,
         found.first_seq,
-        found.is_known or found.first_seq < slots.set_number * {{ cdi.per_set() }} as is_old,
+        found.is_known or found.first_seq < {{ cdi.hub_of('slots.seq') }} as is_old,
         coalesce(touched.vertex, found.first_seq) as vertex
     from {{ slots }} as slots
     inner join {{ found }} as found on slots.identifier = found.identifier
@@ -140,8 +134,11 @@
         greatest(slots.vertex, hubs.vertex) as high,
         min(slots.seq) as seq
     from {{ placed }} as slots
-    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
-    where slots.position > 1 and slots.vertex <> hubs.vertex
+    inner join {{ placed }} as hubs on {{ cdi.hub_of('slots.seq') }} = hubs.seq
+    where
+        {{ cdi.position_of('slots.seq') }} > 1
+        and {{ cdi.position_of('hubs.seq') }} = 1
+        and slots.vertex <> hubs.vertex
     group by 1, 2
 {% endmacro %}
 

@@ -131,7 +131,9 @@
 {%- endmacro %}
 
 {# The type of an identifier 'type:value', and its value: types hold no colon. #}
-{% macro identifier_type(identifier) -%} {{ dbt.split_part(identifier, "':'", 1) }} {%- endmacro %}
+{% macro identifier_type(identifier) -%}
+    substr({{ identifier }}, 1, {{ dbt.position("':'", identifier) }} - 1)
+{%- endmacro %}
 
 {% macro identifier_value_of(identifier) -%}
     substr({{ identifier }}, {{ dbt.position("':'", identifier) }} + 1)

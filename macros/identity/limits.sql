@@ -51,9 +51,6 @@
     {%- endif %}
 {% endmacro %}
 
-{# The number of the set that a seq is of. #}
-{% macro set_of(seq) -%} cast(floor({{ seq }} / {{ cdi.per_set() }}) as {{ dbt.type_bigint() }}) {%- endmacro %}
-
 {#
   What a limit counts by, as a number: that of the limit, and for a window the first day of the day, week (from Monday),
   month or year, as YYYYMMDD.

@@ -11,14 +11,14 @@
     select distinct final.root
     from {{ placed }} as slots
     inner join {{ final }} as final on slots.vertex = final.vertex
-    where slots.is_old and (slots.position > 1 or slots.vertex <> slots.first_seq)
+    where slots.is_old and ({{ cdi.position_of('slots.seq') }} > 1 or slots.vertex <> slots.first_seq)
 {% endmacro %}
 
 {# Their slots, each with its hub. #}
 {% macro component_mixed_slots(placed, final, mixed) %}
     select
-        slots.set_number,
-        slots.position,
+        {{ cdi.set_of('slots.seq') }} as set_number,
+        {{ cdi.position_of('slots.seq') }} as position,
         slots.seq,
         slots.first_seq,
         slots.is_old,
@@ -29,7 +29,7 @@
     from {{ placed }} as slots
     inner join {{ final }} as final on slots.vertex = final.vertex
     inner join {{ mixed }} as mixed on final.root = mixed.root
-    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    inner join {{ placed }} as hubs on {{ cdi.hub_of('slots.seq') }} = hubs.seq
     inner join {{ final }} as hub_final on hubs.vertex = hub_final.vertex
 {% endmacro %}
 

@@ -5,9 +5,10 @@
     select
         roots.root,
         coalesce(touched.profile_id, {{ dbt.hash('found.identifier') }}) as profile_id
-    from (select distinct root from {{ final }}) as roots
+    from {{ final }} as roots
     left join {{ touched }} as touched on roots.root = touched.vertex
     left join {{ found }} as found on roots.root = found.first_seq and not found.is_known
+    where roots.vertex = roots.root
 {% endmacro %}
 
 {# The links that were refused, by the seq where they first appeared: their ends are in different parts. #}
@@ -15,9 +16,9 @@
     select min(slots.seq) as seq
     from {{ placed }} as slots
     inner join {{ parts }} as own on slots.vertex = own.vertex
-    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    inner join {{ placed }} as hubs on {{ cdi.hub_of('slots.seq') }} = hubs.seq
     inner join {{ parts }} as other on hubs.vertex = other.vertex
-    where slots.position > 1 and own.root <> other.root
+    where {{ cdi.position_of('slots.seq') }} > 1 and own.root <> other.root
     group by slots.first_seq, hubs.first_seq
 {% endmacro %}
 
@@ -37,10 +38,10 @@
         select seq, 'merged' as decision from {{ merge_seqs }}
     ) as decided
     inner join {{ placed }} as slots on decided.seq = slots.seq
-    inner join {{ placed }} as hubs on slots.set_number = hubs.set_number and hubs.position = 1
+    inner join {{ placed }} as hubs on {{ cdi.hub_of('slots.seq') }} = hubs.seq
     inner join {{ found }} as own on slots.first_seq = own.first_seq
     inner join {{ found }} as other on hubs.first_seq = other.first_seq
-    inner join {{ sets }} as sets on slots.set_number = sets.set_number
+    inner join {{ sets }} as sets on {{ cdi.set_of('slots.seq') }} = sets.set_number
 {% endmacro %}
 
 {% macro component_insert_decisions(decisions, decided) %}
@@ -98,12 +99,11 @@
 {# The identifiers that were not there. #}
 {% macro component_insert(graph, found, sets, final, profiles, births) %}
     insert into {{ graph }} (
-        identifier, identifier_type, identifier_value, profile_id, first_profile_id, arrival, event_at, loaded_at
+        identifier, identifier_type, profile_id, first_profile_id, arrival, event_at, loaded_at
     )
     select
         found.identifier,
         {{ cdi.identifier_type('found.identifier') }} as identifier_type,
-        {{ cdi.identifier_value_of('found.identifier') }} as identifier_value,
         profiles.profile_id,
         nullif(births.first_profile_id, profiles.profile_id) as first_profile_id,
         found.first_seq as arrival,

@@ -1,12 +1,12 @@
 {#
   A table of identifiers and the profile each belongs to, from a model that selects sets of identifiers that belong
   together: identifiers ('type:value' with identifier_separator() between them, strongest first), and the event that first
-  carried the set: loaded_at, event_at, event_id (the three together unique).
+  carried the set: loaded_at, event_at, event_id (none null, the three together unique).
 
-  Sets are taken in the order of arrival: loaded_at, event_at, event_id. In each, the strongest identifier is the hub, and every other one is
-  linked to it, strongest first. A link joins the profiles of its ends unless they would together hold more identifiers
-  of a type than its limit: then it is refused, for good. The oldest profile's id survives: the hash of its first
-  identifier. What comes out is exactly what taking link after link would give, in few rounds of set-based SQL:
+  Sets are taken in the order of arrival: loaded_at, event_at, event_id. In each, the strongest identifier is the hub, and
+  every other one is linked to it, strongest first. A link joins the profiles of its ends unless they would together hold
+  more identifiers of a type than its limit: then it is refused, for good. The oldest profile's id survives: the hash of
+  its first identifier. What comes out is exactly what taking link after link would give, in few rounds of set-based SQL:
 
   - Components without limits, by contraction: every vertex points at its smallest neighbour, pointers are followed
     until they stop changing, links are redrawn between the roots, until no link is left. Counts only grow, so a
@@ -19,10 +19,10 @@
 
   An incremental run starts from the profiles that new sets touch, each as one vertex, and gives the rows of a full one.
 
-  Columns: identifier, identifier_type, identifier_value, profile_id,
-  first_profile_id (the profile the identifier was first seen in, where that is another), arrival (a number that grows in
-  the order of arrival), event_at, loaded_at (of the set that first held it). Beside the table:
-  <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs, <name>_rounds.
+  Columns: identifier, identifier_type, profile_id, first_profile_id (the profile the identifier was first seen in, where
+  that is another), arrival (a number that grows in the order of arrival), event_at, loaded_at (of the set that first held
+  it). Beside the table: <name>_decisions (links that were refused, and links that made one profile of two), <name>_runs,
+  <name>_rounds.
 #}
 {% materialization connected_components, default %}
     {%- set target_relation = this.incorporate(type='table') -%}
@@ -37,10 +37,10 @@
     {%- set limits = ref(config.get('limits')) if config.get('limits') else none -%}
     {%- set work = namespace(links=none, log=[]) -%}
     {%- set t = {} -%}
-    {%- for name in ['sets', 'ties', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts', 'broken',
-        'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'arrived', 'parts', 'final', 'mixed',
-        'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs', 'refused_seqs', 'profiles', 'decided', 'absorbed',
-        'first_profiles'] -%}
+    {%- for name in ['sets', 'limits', 'slots', 'found', 'touched', 'placed', 'links', 'roots', 'edges', 'counts',
+        'broken', 'split', 'open', 'split_counts', 'relevant', 'refused', 'earliest', 'accepted', 'pointers', 'arrived',
+        'parts', 'final', 'mixed', 'mixed_slots', 'vertices', 'births', 'merge_links', 'picks', 'merge_seqs',
+        'refused_seqs', 'profiles', 'decided', 'absorbed', 'first_profiles'] -%}
         {%- do t.update({name: prefix ~ name}) -%}
     {%- endfor -%}
 
@@ -50,8 +50,6 @@
     {% if is_full %}
         {% do drop_relation_if_exists(load_cached_relation(graph)) %}
         {% call statement('create_graph') %}{{ cdi.component_table(graph) }}{% endcall %}
-        {% do drop_relation_if_exists(load_cached_relation(decisions)) %}
-        {% call statement('create_decisions') %}{{ cdi.component_decision_table(decisions) }}{% endcall %}
     {% endif %}
 
     {#- What is new. -#}
@@ -65,27 +63,26 @@
         cdi.single_value('select max(arrival) from ' ~ graph) // cdi.per_set() | int
     ] | max -%}
     {% do cdi.create_work_table(t.sets, cdi.component_sets(sql, newest, count_before)) %}
-    {% do cdi.create_work_table(t.ties, cdi.component_ties(t.sets)) %}
-    {% if cdi.single_value('select count(*) from ' ~ t.ties) > 0 %}
-        {% do cdi.replace_work_table(t.sets, cdi.component_untied(t.sets, t.ties)) %}
-    {% endif %}
-    {% do cdi.create_work_table(t.slots, cdi.component_slots(t.sets)) %}
+    {% do cdi.create_work_table(t.slots, cdi.component_slots(sql, t.sets)) %}
     {% do cdi.create_work_table(t.found, cdi.component_found(t.slots, graph)) %}
     {% do cdi.create_work_table(t.touched, cdi.component_touched(t.found, graph)) %}
     {% do cdi.create_work_table(t.placed, cdi.component_placed(t.slots, t.found, t.touched)) %}
     {% do cdi.drop_work_table(t.slots) %}
+    {% do cdi.release_work_tables() %}
     {% do cdi.create_work_table(t.links, cdi.component_links(t.placed)) %}
 
-    {#- Components without limits. -#}
+    {#- Components without limits. (The loops break: with an `if` on it, Jinja would go through all its numbers.) -#}
     {% do cdi.create_work_table(t.roots, cdi.component_alone(t.found, t.touched)) %}
     {% do cdi.create_work_table(t.edges, 'select low, high from ' ~ t.links) %}
     {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
-    {% for round in range(1, 100000) if work.links > 0 %}
+    {% for round in range(1, 100000) %}
+        {%- if work.links == 0 %}{% break %}{% endif -%}
         {% do work.log.append(['components', round, work.links]) %}
         {% do cdi.create_work_table(t.pointers, cdi.component_pointers(t.edges)) %}
         {% do cdi.follow_pointers(t.pointers, t.arrived) %}
         {% do cdi.replace_work_table(t.roots, cdi.component_roots(t.roots, t.pointers)) %}
         {% do cdi.replace_work_table(t.edges, cdi.component_contracted(t.edges, t.pointers, with_order=false)) %}
+        {% do cdi.release_work_tables() %}
         {%- set work.links = cdi.single_value('select count(*) from ' ~ t.edges) -%}
     {% endfor %}
 
@@ -109,7 +106,8 @@
         {% do cdi.create_work_table(t.split_counts, cdi.component_split_counts(t.counts, t.split)) %}
         {% do cdi.create_work_table(t.relevant, cdi.component_relevant_counts(t.split_counts, t.broken)) %}
     {% endif %}
-    {% for round in range(1, 100000) if work.links > 0 %}
+    {% for round in range(1, 100000) %}
+        {%- if work.links == 0 %}{% break %}{% endif -%}
         {% do work.log.append(['limits', round, work.links]) %}
         {% do cdi.create_work_table(t.refused, cdi.component_refused(t.open, t.relevant)) %}
         {% do cdi.replace_work_table(t.open, cdi.component_remaining(t.open, t.refused)) %}
@@ -120,6 +118,7 @@
         {% do cdi.replace_work_table(t.split, cdi.component_roots(t.split, t.pointers)) %}
         {% do cdi.replace_work_table(t.open, cdi.component_contracted(t.open, t.pointers)) %}
         {% do cdi.replace_work_table(t.relevant, cdi.component_summed(t.relevant, t.pointers)) %}
+        {% do cdi.release_work_tables() %}
         {%- set work.links = cdi.single_value('select count(*) from ' ~ t.open) -%}
     {% endfor %}
     {% if work.links > 0 %}
@@ -133,6 +132,7 @@
     {% for name in ['links', 'edges', 'roots', 'pointers', 'counts', 'split', 'open', 'split_counts', 'relevant'] %}
         {% do cdi.drop_work_table(t[name]) %}
     {% endfor %}
+    {% do cdi.release_work_tables() %}
 
     {#- Which links made one profile of two. -#}
     {% do cdi.create_work_table(t.mixed, cdi.component_mixed(t.placed, t.final)) %}
@@ -143,7 +143,8 @@
     {% do cdi.create_work_table(t.merge_links, cdi.component_merge_links(t.mixed_slots, t.births, t.vertices)) %}
     {% do cdi.create_work_table(t.merge_seqs, 'select seq from ' ~ t.merge_links ~ ' where false') %}
     {%- set work.links = cdi.single_value('select count(*) from ' ~ t.merge_links) -%}
-    {% for round in range(1, 100000) if work.links > 0 %}
+    {% for round in range(1, 100000) %}
+        {%- if work.links == 0 %}{% break %}{% endif -%}
         {% do work.log.append(['merges', round, work.links]) %}
         {% do cdi.create_work_table(t.picks, cdi.component_picks(t.merge_links)) %}
         {% call statement('merge_seqs') %}
@@ -156,6 +157,9 @@
     {% endfor %}
 
     {#- Writing. The graph comes last: what is in it is done. -#}
+    {% for name in ['mixed', 'mixed_slots', 'vertices', 'merge_links', 'picks', 'pointers'] %}
+        {% do cdi.drop_work_table(t[name]) %}
+    {% endfor %}
     {% do cdi.create_work_table(t.profiles, cdi.component_profiles(t.final, t.found, t.touched)) %}
     {% do cdi.create_work_table(t.refused_seqs, cdi.component_refused_seqs(t.placed, t.parts)) %}
     {% do cdi.create_work_table(
@@ -169,6 +173,11 @@
         ~ " (select count(*) from " ~ t.decided ~ " where decision = 'merged'),"
         ~ " (select count(*) from " ~ t.decided ~ " where decision = 'refused')"
     ).rows[0] -%}
+    {% do cdi.release_work_tables() %}
+    {% if is_full %}
+        {% do drop_relation_if_exists(load_cached_relation(decisions)) %}
+        {% call statement('create_decisions') %}{{ cdi.component_decision_table(decisions) }}{% endcall %}
+    {% endif %}
     {% call statement('insert_decisions') %}{{ cdi.component_insert_decisions(decisions, t.decided) }}{% endcall %}
     {% if counts[1] > 0 %}
         {% call statement('merge_profiles') %}{{ cdi.component_merge(graph, t.absorbed) }}{% endcall %}
@@ -224,7 +233,8 @@
     {%- set state = namespace(count=1) -%}
     {% do cdi.create_work_table(arrived, 'select vertex, parent from ' ~ pointers ~ ' where vertex = parent') %}
     {% do cdi.create_work_table(moving, 'select vertex, parent from ' ~ pointers ~ ' where vertex <> parent') %}
-    {% for jump in range(1, 65) if state.count > 0 %}
+    {% for jump in range(1, 65) %}
+        {%- if state.count == 0 %}{% break %}{% endif -%}
         {% do cdi.replace_work_table(moving, cdi.component_jump(moving, arrived)) %}
         {% call statement('arrive') %}insert into {{ arrived }} (vertex, parent) {{ cdi.component_moved(moving, false) }}{% endcall %}
         {% do cdi.replace_work_table(moving, cdi.component_moved(moving, true)) %}
@@ -233,4 +243,5 @@
     {% do cdi.drop_work_table(moving) %}
     {% do cdi.drop_work_table(pointers) %}
     {% call statement('rename_pointers') %}alter table {{ arrived }} rename to {{ pointers }}{% endcall %}
+    {% do cdi.release_work_tables() %}
 {% endmacro %}

@@ -9,6 +9,7 @@ import networkx as nx
 
 from cdi.dbt import load_manifest
 from cdi.identity.tables import (
+    COLUMNS,
     READ,
     Identifier,
     IdentityTables,
@@ -100,8 +101,8 @@ def profile_of(project: Project, identifier: str) -> Profile:
         profile_id = find_identifier(warehouse, tables, identifier).profile_id
         parameters = {"profile_id": profile_id}
         identifiers = warehouse.query(
-            "select identifier, identifier_type, identifier_value, profile_id, arrival"
-            f" from {tables['identity_graph']} where profile_id = $profile_id order by arrival, identifier",
+            f"select {COLUMNS} from {tables['identity_graph']} where profile_id = $profile_id"
+            " order by arrival, identifier",
             parameters,
         )
         at_border = "(profile_id = $profile_id or hub_profile_id = $profile_id)"

@@ -198,7 +198,11 @@ def _suspects(warehouse: Warehouse, tables: IdentityTables, count: int) -> list[
             limit {int(count)}
         )
         select
-            most.identifier, own.identifier_type, own.identifier_value, most.refused_links, most.profiles
+            most.identifier,
+            own.identifier_type,
+            substr(most.identifier, length(own.identifier_type) + 2),
+            most.refused_links,
+            most.profiles
         from most
         inner join {tables["identity_graph"]} as own on most.identifier = own.identifier
         order by 5 desc, 4 desc, 1

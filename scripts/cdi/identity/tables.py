@@ -229,7 +229,8 @@ _EVENT = """
 """
 """What a link is from, its source, and what speaks for it: of an event, or of a proposal of the matcher."""
 
-_COLUMNS = "identifier, identifier_type, identifier_value, profile_id, arrival"
+COLUMNS = "identifier, identifier_type, substr(identifier, length(identifier_type) + 2), profile_id, arrival"
+"""What an `Identifier` is read from."""
 
 
 def evidence_text(evidence: str | None) -> str:
@@ -249,7 +250,7 @@ def _comparable(value: str, normalisation: str | None) -> str:
 
 def _of(warehouse: Warehouse, tables: IdentityTables, identifiers: list[str]) -> list[Identifier]:
     rows = warehouse.query(
-        f"select {_COLUMNS} from {tables['identity_graph']} where identifier = any($identifiers) order by identifier",
+        f"select {COLUMNS} from {tables['identity_graph']} where identifier = any($identifiers) order by identifier",
         {"identifiers": identifiers},
     )
     return [Identifier(*row) for row in rows]

@@ -13,7 +13,7 @@ from cdi.warehouse import Warehouse, quote
 
 TOLD = ("email", "phone", "name", "first_name", "last_name", "city", "postal_code", "birthday")
 """Columns of `profiles` that are read; one that is not there counts as unknown."""
-IDENTIFIERS = ("profile_id", "identifier", "identifier_type", "identifier_value", "arrival")
+IDENTIFIERS = ("profile_id", "identifier", "identifier_type", "arrival")
 """Columns of `identity_graph` that are read."""
 MAX_EMAILS = 10
 """Of a profile that holds more e-mails than this, the first to arrive are compared."""
@@ -56,7 +56,9 @@ people as (
 emails as (
     select profile_id, email
     from (
-        select profile_id, lower(identifier_value) as email, arrival from identifiers where identifier_type = 'email'
+        select profile_id, lower(substr(identifier, strpos(identifier, ':') + 1)) as email, arrival
+        from identifiers
+        where identifier_type = 'email'
         union all
         select profile_id, email, null from clean
     )
