@@ -32,7 +32,11 @@ def test_accounts_people_and_what_they_did_before_they_were_known(project, tmp_p
         message("identify", _at(6), userId="ann", anonymousId="laptop", traits={"email": "ann@example.com"}),
         message("page", _at(5), userId="ann", context={"groupId": "nord"}),
         message("page", _at(2), userId="ann", context={"groupId": "nord"}),
-    ]
+        # One order for the account that it names, one for both that she is of.
+        message("track", _at(3), event="Order Completed", properties={"order_id": "o1", "revenue": 10}, userId="ann",
+                context={"groupId": "nord"}),
+        message("track", _at(3), event="Order Completed", properties={"order_id": "o2", "revenue": 5}, userId="ann"),
+    ]  # fmt: skip
     crm = tmp_path / "account.csv"
     crm.write_text("Id,Name,Industry,NumberOfEmployees,SystemModstamp\n001x,Werke,Steel,1200,2026-10-01T00:00:00Z\n")
     assert run_dbt(project, ["run", "--select", "stg_segment__messages"]).success
@@ -62,7 +66,7 @@ def test_accounts_people_and_what_they_did_before_they_were_known(project, tmp_p
             ("alpen", ann, _at(9), _at(9), 1),
             ("alpen", phone, _at(8), _at(8), 1),
             ("nord", bo, _at(10), _at(8), 2),
-            ("nord", ann, _at(5), _at(2), 2),
+            ("nord", ann, _at(5), _at(2), 3),
         }
         accounts = "select account_id, name, industry, cast(employees as integer), plan, count_members, first_seen_at"
         assert set(warehouse.query(f"{accounts} from profiles.accounts")) == {
@@ -70,6 +74,8 @@ def test_accounts_people_and_what_they_did_before_they_were_known(project, tmp_p
             ("nord", "Nord", None, None, "paid", 2, _at(10)),
             ("001x", "Werke", "Steel", 1200, None, 0, datetime(2026, 10, 1)),
         }
+        orders = "select account_id, count_orders, cast(revenue as integer) from profiles.accounts"
+        assert set(warehouse.query(orders)) == {("alpen", 1, 5), ("nord", 2, 15), ("001x", 0, 0)}
 
         events = dict(warehouse.query("select event_id, profile_id from profiles.profile_events"))
         assert events[first[3]["messageId"]] == ann

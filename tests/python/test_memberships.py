@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from rich.console import Console
 from support import START, copy_project, land_messages, message, new_project, rows_of
 
+from cdi.audiences.diff import audience_changes
+from cdi.audiences.preview import preview
+from cdi.audiences.show import show_changes, show_preview
 from cdi.dbt import run_dbt
+from cdi.errors import UsageError
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect
 
@@ -154,6 +160,49 @@ def test_members_enter_and_leave_with_reasons_and_merges_lose_and_double_nobody(
             {"profile": c},
         )
     assert numbers == [(1,), (2,)]
+
+
+def test_previews_and_differences_are_what_building_gives(project: Project):
+    root = project.root
+    for arguments in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *arguments], cwd=root, check=True)
+    buyers = root / "models/audiences/buyers.sql"
+    buyers.write_text("{{ cdi.audience(all=[cdi.did('order_completed', within='30 days')], columns=['email']) }}\n")
+    (root / "models/audiences/regulars.sql").write_text(
+        "{{ cdi.audience(all=[cdi.trait('count_orders', at_least=1), cdi.in_audience('buyers')], columns=['count_orders']) }}\n"
+    )
+    with connect(project) as warehouse:
+        built = {name: warehouse.query(f"select count(*) from audiences.{name}")[0][0] for name in AUDIENCES}
+        ordered = warehouse.query("select count(*), max(last_order_at) from profiles.profiles where count_orders > 0")[
+            0
+        ]
+    late = (datetime.now() - ordered[1]).days > 29
+    changes = {change.audience: change for change in audience_changes(project, "HEAD")}
+    assert changes.keys() == {"buyers", "buyers_without_cart", "regulars"}
+    everybody = 0 if late else ordered[0]
+    assert (changes["regulars"].before, changes["regulars"].after) == (None, everybody)
+    assert (changes["buyers"].after, changes["buyers"].leaving) == (everybody, 0)
+    assert changes["buyers"].entering == everybody - changes["buyers"].before
+    assert audience_changes(project, "HEAD", "HEAD") == []
+
+    shown = preview(project, "regulars", weeks=3)
+    assert (shown.size, shown.size_built, len(shown.trend)) == (everybody, None, 4)
+    assert shown.columns == ["profile_id", "count_orders"]
+    assert len(shown.sample) == min(everybody, 10)
+    hand = preview(project, "by_hand")
+    assert (hand.size, hand.size_built, hand.trend) == (built["by_hand"], built["by_hand"], [])
+    assert preview(project, "buyers").columns == ["profile_id"]
+    assert preview(project, "buyers", personal=True).columns == ["profile_id", "email"]
+    show_preview(Console(quiet=True), shown)
+    show_changes(Console(quiet=True), changes.values(), "HEAD", "now")
+    with pytest.raises(UsageError, match="There is no audience nobody"):
+        preview(project, "nobody")
+    with pytest.raises(UsageError, match="git cannot show"):
+        audience_changes(project, "no-such-revision")
 
 
 def test_an_audience_that_is_removed_is_left_by_all(project: Project):

@@ -275,6 +275,12 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
         assert run_dbt(project, full, variables, manifest).success
         with connect(project) as warehouse:
             assert rows_of(warehouse, "profiles.tried_traits", names) == step_by_step
+    # As of any time, from a warehouse that knows what came after it.
+    call = f"{{{{ cdi.traits_as_of('tried_traits', ['{as_of}', '{as_of + timedelta(days=1)}']) }}}}"
+    compiled = run_dbt(project, ["compile", "--inline", call], {"as_of": "2027-01-01"}, manifest).nodes[-1].compiled
+    with connect(project) as warehouse:
+        then = f"(select {names} from ({compiled}) as t where as_of = timestamp '{as_of}') as then_"
+        assert rows_of(warehouse, then, names) == step_by_step
 
 
 @pytest.mark.parametrize(
