@@ -1,6 +1,6 @@
 """Time of traits and audiences beside one scan of the same events, on DuckDB: part of `make bench`.
 
-The events are made in the warehouse: sessions of ten events of people of whom few come often, over a year. What lies
+The events are made in the warehouse: sessions of five events of people of whom few come often, over a year. What lies
 below traits (events, identity, sessions) is built first and not counted; what is counted is what dbt says that it
 worked, without its start-up.
 """
@@ -45,21 +45,21 @@ insert into raw.segment_messages (message, load_id, loaded_at, source_file, sour
 with numbers as (
     select
         number,
-        number // 10 as session,
+        number // 5 as session,
         -- One in ten sessions is of the hundredth of people who come often.
-        case when hash(number // 10, 1) % 10 = 0 then hash(number // 10, 2) % ($people // 100)
-            else hash(number // 10, 3) % $people end as person,
+        case when hash(number // 5, 1) % 10 = 0 then hash(number // 5, 2) % ($people // 100)
+            else hash(number // 5, 3) % $people end as person,
         ([{_NAMES}])[cast(hash(number, 4) % 13 + 1 as bigint)] as event,
         timestamp '2026-11-20 00:00:00'
-            - to_seconds(cast(($until - number // 10 * 10) * (365.0 * 86400 / $all) as bigint))
-            + to_seconds(number % 10 * 40) as happened_at
+            - to_seconds(cast(($until - number // 5 * 5) * (365.0 * 86400 / $all) as bigint))
+            + to_seconds(number % 5 * 40) as happened_at
     from range($since, $until) as numbers (number)
 )
 select
     to_json({{
-        'type': case when number % 10 = 0 and person % 3 = 0 then 'identify' else 'track' end,
+        'type': case when number % 5 = 0 and person % 3 = 0 then 'identify' else 'track' end,
         'messageId': 'm' || number,
-        'event': case when number % 10 = 0 and person % 3 = 0 then null else event end,
+        'event': case when number % 5 = 0 and person % 3 = 0 then null else event end,
         'anonymousId': 'd' || person,
         'userId': case when person % 3 = 0 then 'u' || person end,
         'traits': {{'email': 'p' || person || '@example.com', 'firstName': 'P' || person}},
@@ -136,7 +136,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=10_000_000)
-    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--people", type=int, default=1_350_000)
     parser.add_argument("--folder", type=Path, default=Path("data/bench_traits"))
     parser.add_argument("--keep", action="store_true", help="keep the warehouse")
     options = parser.parse_args()

@@ -22,7 +22,7 @@
         {#- What one aggregate tells: of events (the step says who had any), then of each list's items. -#}
         {%- for list in [none] + lists -%}
             {%- set simple = [] -%}
-            {%- for trait in of_event if trait.list == list and trait.type not in ['most_frequent', 'unique_list', 'streak'] -%}
+            {%- for trait in of_event if trait.list == list and trait.type not in ['most_frequent', 'streak'] -%}
                 {%- do simple.append(trait) -%}
             {%- endfor -%}
             {%- if list is none or simple -%}
@@ -36,7 +36,7 @@
             {%- endif -%}
         {%- endfor -%}
         {#- What needs values counted first. -#}
-        {%- for trait in of_event if trait.type in ['most_frequent', 'unique_list', 'streak'] -%}
+        {%- for trait in of_event if trait.type in ['most_frequent', 'streak'] -%}
             {%- set source = events if trait.list is none else cdi.items_step(event, trait.list) -%}
             {%- do steps.append(
                 cdi.step(trait.name ~ '_values', context['cdi'][trait.type ~ '_of'](source, trait, per, as_of))
@@ -194,10 +194,17 @@
     {%- set value = cdi.value_where(condition, trait.value or '1') -%}
     {%- if trait.type == 'count' -%}
         {{ 'count(' ~ value ~ ')' if condition else 'count(*)' }}
-    {%- elif trait.type in ['sum', 'average', 'minimum', 'maximum'] -%}
-        {{ {'sum': 'sum', 'average': 'avg', 'minimum': 'min', 'maximum': 'max'}[trait.type] }}({{ value }})
+    {%- elif trait.type == 'sum' -%}
+        {#- Wider than what was summed, sums are slow to compute with. -#}
+        cast(sum({{ value }}) as numeric(18, 4))
+    {%- elif trait.type in ['average', 'minimum', 'maximum'] -%}
+        {{ {'average': 'avg', 'minimum': 'min', 'maximum': 'max'}[trait.type] }}({{ value }})
     {%- elif trait.type == 'unique_count' -%}
         count(distinct {{ value }})
+    {%- elif trait.type == 'unique_list' -%}
+        {{ cdi.json_unique_list(
+            '(' ~ cdi.alphabetical(trait.value) ~ ')' if trait.kind == 'text' else trait.value, condition or 'true'
+        ) }}
     {%- elif trait.type in ['first', 'last'] -%}
         {%- set aggregate = 'min' if trait.type == 'first' else 'max' -%}
         {%- if trait.value == 'event_at' -%}
@@ -240,23 +247,6 @@
         having count(*) >= {{ 1 if trait.weight else trait.minimum_sightings }}
     ) as ranked
     where place = 1
-{% endmacro %}
-
-{# The different values as a JSON list, in the order of the alphabet. #}
-{% macro unique_list_of(source, trait, per, as_of) %}
-    {%- set condition = cdi.trait_condition(trait, as_of) %}
-    select
-        {{ per }},
-        {{ cdi.json_array_agg(cdi.json_value_of('value'), cdi.alphabetical('value') if trait.kind == 'text' else 'value') }}
-            as {{ trait.name }}
-    from (
-        select distinct
-            {{ per }},
-            {{ trait.value }} as value
-        from {{ source }}
-        where {{ trait.value }} is not null{{ ' and ' ~ condition if condition }}
-    ) as seen
-    group by 1
 {% endmacro %}
 
 {# The most days (weeks from Monday) in a row with an event; current: of the row that the last two days are part of. #}
