@@ -35,12 +35,22 @@
                 {%- endfor -%}
             {%- endif -%}
         {%- endfor -%}
-        {#- What needs values counted first. -#}
-        {%- for trait in of_event if trait.type in ['most_frequent', 'streak'] -%}
+        {#- What needs values counted first: once for all traits about the same property. -#}
+        {%- set by_value = {} -%}
+        {%- for trait in of_event if trait.type == 'most_frequent' -%}
             {%- set source = events if trait.list is none else cdi.items_step(event, trait.list) -%}
-            {%- do steps.append(
-                cdi.step(trait.name ~ '_values', context['cdi'][trait.type ~ '_of'](source, trait, per, as_of))
-            ) -%}
+            {%- do by_value.setdefault((source, trait.value), []).append(trait) -%}
+        {%- endfor -%}
+        {%- for (source, value), about_value in by_value.items() -%}
+            {%- set seen = source ~ '_' ~ value ~ '_seen' -%}
+            {%- do steps.append(cdi.step(seen, cdi.values_seen(source, about_value, per, as_of))) -%}
+            {%- do steps.append(cdi.step(seen ~ '_most', cdi.values_seen_most(seen, about_value, per))) -%}
+            {%- do joined.append(seen ~ '_most') -%}
+            {%- for trait in about_value -%}{%- do columns.append((seen ~ '_most', trait)) -%}{%- endfor -%}
+        {%- endfor -%}
+        {%- for trait in of_event if trait.type == 'streak' -%}
+            {%- set source = events if trait.list is none else cdi.items_step(event, trait.list) -%}
+            {%- do steps.append(cdi.step(trait.name ~ '_values', cdi.streak_of(source, trait, per, as_of))) -%}
             {%- do joined.append(trait.name ~ '_values') -%}
             {%- do columns.append((trait.name ~ '_values', trait)) -%}
         {%- endfor -%}
@@ -225,28 +235,44 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The value that was seen most often; of those that were seen equally often the first of the alphabet. #}
-{% macro most_frequent_of(source, trait, per, as_of) %}
-    {%- set condition = cdi.trait_condition(trait, as_of) %}
+{# How often each value of a property was seen, for some traits: count_<trait>, and weight_<trait> where one is given. #}
+{% macro values_seen(source, traits, per, as_of) %}
     select
         {{ per }},
-        value as {{ trait.name }}
-    from (
-        select
-            {{ per }},
-            {{ trait.value }} as value,
-            row_number() over (
-                partition by {{ per }}
-                order by
-                    {{ 'coalesce(sum(' ~ trait.weight ~ '), 0)' if trait.weight else 'count(*)' }} desc,
-                    {{ cdi.alphabetical(trait.value) if trait.kind == 'text' else trait.value }}
-            ) as place
-        from {{ source }}
-        where {{ trait.value }} is not null{{ ' and ' ~ condition if condition }}
-        group by {{ per }}, {{ trait.value }}
-        having count(*) >= {{ 1 if trait.weight else trait.minimum_sightings }}
-    ) as ranked
-    where place = 1
+        cast({{ traits[0].value }} as {{ dbt.type_string() }}) as value
+        {%- for trait in traits %}
+        {%- set condition = cdi.trait_condition(trait, as_of) %},
+        count({{ cdi.value_where(condition, '1') }}) as count_{{ trait.name }}
+        {%- if trait.weight %},
+        coalesce(sum({{ cdi.value_where(condition, trait.weight) }}), 0) as weight_{{ trait.name }}
+        {%- endif %}
+        {%- endfor %}
+    from {{ source }}
+    where {{ traits[0].value }} is not null
+    group by 1, 2
+{% endmacro %}
+
+{#
+  The value that was seen most often; of those that were seen equally often the first of the alphabet. It is the
+  smallest of texts that begin with how often it was not seen: no sort, and all traits in one aggregate.
+#}
+{% macro values_seen_most(seen, traits, per) %}
+    select
+        {{ per }}
+        {%- for trait in traits %}
+        {%- set often = 'cast(weight_' ~ trait.name ~ ' * 10000 as ' ~ dbt.type_bigint() ~ ')' if trait.weight
+            else 'count_' ~ trait.name %}
+        {%- set text = 'lpad(cast(500000000000000000 - ' ~ often ~ ' as ' ~ dbt.type_string() ~ "), 18, '0') || value" %},
+        {{ cdi.typed_property(
+            'substr(min(' ~ cdi.alphabetical(
+                'case when count_' ~ trait.name ~ ' >= ' ~ (1 if trait.weight else trait.minimum_sightings) ~ ' then '
+                ~ text ~ ' end'
+            ) ~ '), 19)',
+            {'number': 'numeric', 'text': 'string'}.get(trait.kind, trait.kind)
+        ) }} as {{ trait.name }}
+        {%- endfor %}
+    from {{ seen }}
+    group by 1
 {% endmacro %}
 
 {# The most days (weeks from Monday) in a row with an event; current: of the row that the last two days are part of. #}

@@ -35,7 +35,10 @@
 {# Joins them to a relation with a profile_id. #}
 {% macro join_traits(models, relation) -%}
     {%- for name in models -%}
-        left join {{ ref(name) }} as {{ name }} on {{ relation }}.profile_id = {{ name }}.profile_id
+        {#- Of a large table only the rows that are wanted: what is joined is read into memory. -#}
+        {%- set rows = '(select * from ' ~ ref(name) ~ ' where ' ~ cdi.is_due('profile_id') ~ ')' if cdi.is_partial()
+            else ref(name) %}
+        left join {{ rows }} as {{ name }} on {{ relation }}.profile_id = {{ name }}.profile_id
         {{- '\n' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
