@@ -47,7 +47,8 @@ format: setup  ## Let ruff and sqlfluff mend what they can
 bench: setup  ## Time and memory at 10 million events, beside plain copies (about half an hour, 40 GB of disk)
 	@set -e; url=$$(scripts/postgres.sh start); trap 'scripts/postgres.sh stop' EXIT; \
 	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench.py; \
-	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench_identity.py
+	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench_identity.py; \
+	$(BIN)/python scripts/bench_traits.py
 
 lock: setup  ## Resolve the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

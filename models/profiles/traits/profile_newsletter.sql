@@ -40,5 +40,6 @@ select
     subscribed_at,
     unsubscribed_at,
     -- Who joined and left at the same moment has left.
-    subscribed_at is not null and (unsubscribed_at is null or subscribed_at > unsubscribed_at) as is_newsletter_subscriber
+    subscribed_at is not null
+    and (unsubscribed_at is null or subscribed_at > unsubscribed_at) as is_newsletter_subscriber
 from newest
