@@ -24,7 +24,9 @@
                     model_name ~ '_then', 'select * from (\n' ~ cdi.traits_sql(traits, none, 'profile_id', as_of) ~ '\n) as traits'
                 )) -%}
                 {%- for trait in traits if trait.name in asked -%}
-                    {%- do computed.update({trait.name: (model_name ~ '_then', trait)}) -%}
+                    {%- do computed.update({
+                        trait.name: (model_name ~ '_then', cdi.node_of(model_name).columns[trait.name])
+                    }) -%}
                 {%- endfor -%}
             {%- endif -%}
         {%- endfor -%}
@@ -44,12 +46,7 @@ people as (
         profiles.profile_id
         {%- for name in needed %},
         {% if name in computed -%}
-            {%- set relation, trait = computed[name] -%}
-            {%- if trait.type in ['count', 'unique_count', 'streak'] -%}
-                coalesce({{ relation }}.{{ name }}, 0) as {{ name }}
-            {%- else -%}
-                {{ relation }}.{{ name }}
-            {%- endif -%}
+            {{- cdi.joined_trait(computed[name][0], computed[name][1]) }}
         {%- else -%}
             profiles.{{ name }}
         {%- endif -%}

@@ -95,6 +95,10 @@
             {%- do problems.append(place ~ ': ' ~ key ~ ' is no whole number from 0') -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- if 'at_least' in leaf and 'at_most' in leaf and leaf.at_least is integer and leaf.at_most is integer
+        and leaf.at_least > leaf.at_most -%}
+        {%- do problems.append(place ~ ': nobody did it at least ' ~ leaf.at_least ~ ' and at most ' ~ leaf.at_most ~ ' times') -%}
+    {%- endif -%}
     {%- if 'exactly' in leaf and ('at_least' in leaf or 'at_most' in leaf) -%}
         {%- do problems.append(place ~ ': exactly excludes at_least and at_most') -%}
     {%- endif -%}

@@ -119,6 +119,11 @@
                 ~ " cdi.trait('count_orders', at_least=2)."
             ) }}
         {%- endif -%}
-        {%- if 'conditions' in condition -%}{%- do cdi.require_conditions(condition.conditions, file) -%}{%- endif -%}
+        {%- if 'conditions' in condition -%}
+            {%- if not condition.conditions -%}
+                {{ exceptions.raise_compiler_error(file ~ ': ' ~ condition.condition ~ ' has no conditions.') }}
+            {%- endif -%}
+            {%- do cdi.require_conditions(condition.conditions, file) -%}
+        {%- endif -%}
     {%- endfor -%}
 {% endmacro %}

@@ -121,9 +121,10 @@
 {% macro count_condition(condition, count) %}
     {%- if condition.condition == 'did_not' -%}{{ return(count ~ ' = 0') }}{%- endif -%}
     {%- if 'exactly' in condition -%}{{ return(count ~ ' = ' ~ condition.exactly) }}{%- endif -%}
-    {%- set at_least = count ~ ' >= ' ~ condition.get('at_least', 1) -%}
+    {%- set least = condition.get('at_least', 0 if condition.get('at_most') == 0 else 1) -%}
+    {%- set at_least = count ~ ' >= ' ~ least -%}
     {%- if 'at_most' in condition -%}
-        {{ return('(' ~ (at_least ~ ' and ' if condition.get('at_least', 1) else '') ~ count ~ ' <= ' ~ condition.at_most ~ ')') }}
+        {{ return('(' ~ (at_least ~ ' and ' if least else '') ~ count ~ ' <= ' ~ condition.at_most ~ ')') }}
     {%- endif -%}
     {{ return(at_least) }}
 {% endmacro %}

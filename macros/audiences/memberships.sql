@@ -40,7 +40,7 @@
     {% call statement('close_merged_memberships') %}
         {{ cdi.update_from(
             history,
-            {'exited_at': cdi.as_of(), 'exit_reason': "'merged'", 'joined_profile_id': 'changes.joined_profile_id'},
+            {'exited_at': 'greatest(' ~ cdi.as_of() ~ ', entered_at)', 'exit_reason': "'merged'", 'joined_profile_id': 'changes.joined_profile_id'},
             cdi.latest_merges(merged), 'target.profile_id = changes.profile_id and ' ~ open
         ) }}
     {% endcall %}
@@ -59,7 +59,7 @@
     {% endset -%}
     {% call statement('close_memberships') %}
         {{ cdi.update_from(
-            history, {'exited_at': cdi.as_of(), 'exit_reason': 'changes.reason'}, leaving,
+            history, {'exited_at': 'greatest(' ~ cdi.as_of() ~ ', entered_at)', 'exit_reason': 'changes.reason'}, leaving,
             'target.profile_id = changes.profile_id and ' ~ open
         ) }}
     {% endcall %}
@@ -79,7 +79,7 @@
             select
                 members.profile_id,
                 coalesce(max(before.membership_number), 0) + 1 as membership_number
-            from (select distinct profile_id from {{ this }}) as members
+            from (select distinct profile_id from {{ this }} where profile_id is not null) as members
             left join {{ history }} as before
                 on members.profile_id = before.profile_id and before.audience = '{{ name }}'
             group by 1

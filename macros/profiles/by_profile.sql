@@ -94,6 +94,15 @@
             'select count(*) from ' ~ cdi.runs_of(ref('identity_graph')) ~ ' where is_full_refresh'
         ) | string
     ) -%}
+    {#- What the events are read as: a view that says something else says it of all of them. -#}
+    {%- for name in cdi.by_profile_inputs().events -%}
+        {%- set node, columns = cdi.node_of(name), {} -%}
+        {%- for column in node.columns.values() -%}
+            {%- set meta = cdi.column_meta(column) -%}
+            {%- do columns.update({column.name: [column.data_type, meta.get('property'), meta.get('nested')]}) -%}
+        {%- endfor -%}
+        {%- do parts.append([node.raw_code, (node.config.get('meta') or {}).get('plan'), columns]) -%}
+    {%- endfor -%}
     {%- for name in cdi.by_profile_inputs().tables -%}
         {%- do parts.append(
             cdi.single_value(
@@ -111,8 +120,10 @@
 {% macro read_by_profile_inputs() %}
     {%- set given = config.get('inputs') or {} -%}
     {%- if given is string -%}{%- set given = context['cdi'][given]() -%}{%- endif -%}
+    {#- An event may be there before its identifier is in the graph: it counts when that arrives. -#}
     {%- set inputs = {
-        'identifiers': given.get('identifiers', false), 'differing': given.get('differing'), 'ages': given.get('ages', []),
+        'identifiers': given.get('identifiers', false) or given.get('events', []) | length > 0,
+        'differing': given.get('differing'), 'ages': given.get('ages', []),
     } -%}
     {%- for kind in ['events', 'tables'] -%}
         {%- set named = {} -%}

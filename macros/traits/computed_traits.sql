@@ -34,11 +34,13 @@
     {%- endfor -%}
     {%- if definitions | selectattr('currency') | list -%}
         {#- A rate that changed changes everybody's sums. -#}
-        {%- do definitions.append(cdi.single_value(
-            "select " ~ dbt.concat(['count(*)', "' '", 'sum(rate)', "' '", 'sum(rate * '
-            ~ dbt.datediff("cast('2000-01-01' as " ~ dbt.type_timestamp() ~ ')', 'valid_from', 'day') ~ ')'])
-            ~ ' from ' ~ ref('exchange_rates')
-        )) -%}
+        {%- for row in run_query(
+            'select from_currency, to_currency, count(*), sum(rate), sum(rate * '
+            ~ dbt.datediff("cast('2000-01-01' as " ~ dbt.type_timestamp() ~ ')', 'valid_from', 'day') ~ ') from '
+            ~ ref('exchange_rates') ~ ' group by 1, 2 order by 1, 2'
+        ).rows -%}
+            {%- do definitions.append(row | map('string') | list) -%}
+        {%- endfor -%}
     {%- endif -%}
     {{ return(definitions) }}
 {% endmacro %}
@@ -101,14 +103,14 @@ from event_traits
         {%- do of.append('(' ~ cdi.trait_value(other, traits, as_of) ~ ')' if other.of else name) -%}
     {%- endfor -%}
     {%- if trait.type == 'ratio' -%}
-        cast({{ of[0] }} as {{ dbt.type_numeric() }}) / nullif({{ of[1] }}, 0)
+        cast(cast({{ of[0] }} as {{ dbt.type_numeric() }}) / nullif({{ of[1] }}, 0) as numeric(28, 9))
     {%- elif trait.type == 'difference' -%}
         coalesce({{ of[0] }}, 0) - coalesce({{ of[1] }}, 0)
     {%- elif trait.type == 'days_since' -%}
         {{ cdi.days_between(of[0], as_of) }}
     {%- elif trait.type == 'per_month' -%}
         {#- Of 30 days; whoever has come only now has had one. -#}
-        {{ of[0] }} * 30.0 / greatest({{ cdi.days_between(of[1], as_of) }}, 30)
+        cast({{ of[0] }} * 30.0 / greatest({{ cdi.days_between(of[1], as_of) }}, 30) as numeric(28, 9))
     {%- else -%}
         {{ trait.name }}
     {%- endif -%}

@@ -53,6 +53,10 @@
         {%- for other in trait.of if other not in names[:place_in_list] -%}
             {%- do problems.append(trait.place ~ ": '" ~ other ~ "' is no trait of this model that stands before it") -%}
         {%- endfor -%}
+        {%- if trait.type in ['days_since', 'per_month'] and trait.of
+            and cdi.kind_of((node.columns.get(trait.of[-1]) or {}).get('data_type')) != 'timestamp' -%}
+            {%- do problems.append(trait.place ~ ': ' ~ trait.of[-1] ~ ' is no timestamp') -%}
+        {%- endif -%}
     {%- endfor -%}
     {%- if not traits and not problems -%}
         {%- do problems.append(file ~ ', ' ~ node.name ~ ': no column has meta.trait') -%}
@@ -68,7 +72,7 @@
     {%- set trait = {
         'name': name, 'type': none, 'data_type': data_type, 'place': place, 'event': none, 'node': none, 'list': none,
         'value': none, 'kind': none, 'conditions': [], 'window': {'from': none, 'to': 0}, 'in_session': false,
-        'currency': none, 'weight': none, 'minimum_sightings': 2, 'unit': 'day', 'current': false, 'of': [],
+        'currency': none, 'weight': none, 'minimum_sightings': 1 if definition is mapping and 'weight' in definition else 2, 'unit': 'day', 'current': false, 'of': [],
     } -%}
     {%- if definition is not mapping -%}
         {%- do problems.append(place ~ ': the trait is no mapping') -%}

@@ -207,8 +207,11 @@
     {%- elif trait.type == 'sum' -%}
         {#- Wider than what was summed, sums are slow to compute with. -#}
         cast(sum({{ value }}) as numeric(18, 4))
-    {%- elif trait.type in ['average', 'minimum', 'maximum'] -%}
-        {{ {'average': 'avg', 'minimum': 'min', 'maximum': 'max'}[trait.type] }}({{ value }})
+    {%- elif trait.type == 'average' -%}
+        {#- Some warehouses give a binary number, which would be rounded to cents in another way. -#}
+        cast(avg({{ value }}) as numeric(28, 9))
+    {%- elif trait.type in ['minimum', 'maximum'] -%}
+        {{ {'minimum': 'min', 'maximum': 'max'}[trait.type] }}({{ value }})
     {%- elif trait.type == 'unique_count' -%}
         count(distinct {{ value }})
     {%- elif trait.type == 'unique_list' -%}
@@ -230,8 +233,10 @@
     {%- elif trait.type == 'time_between' -%}
         {#- The mean of the days between an event and the next: how far the ends are apart, by how many steps. -#}
         {%- set at = cdi.value_where(condition, 'event_at') -%}
-        {{ dbt.datediff('min(' ~ at ~ ')', 'max(' ~ at ~ ')', 'second') }}
-        / nullif((count({{ at }}) - 1) * 86400.0, 0)
+        cast(
+            {{ dbt.datediff('min(' ~ at ~ ')', 'max(' ~ at ~ ')', 'second') }}
+            / nullif((count({{ at }}) - 1) * 86400.0, 0) as numeric(28, 9)
+        )
     {%- endif -%}
 {%- endmacro %}
 
@@ -265,7 +270,7 @@
         {%- set text = 'lpad(cast(500000000000000000 - ' ~ often ~ ' as ' ~ dbt.type_string() ~ "), 18, '0') || value" %},
         {{ cdi.typed_property(
             'substr(min(' ~ cdi.alphabetical(
-                'case when count_' ~ trait.name ~ ' >= ' ~ (1 if trait.weight else trait.minimum_sightings) ~ ' then '
+                'case when count_' ~ trait.name ~ ' >= ' ~ trait.minimum_sightings ~ ' then '
                 ~ text ~ ' end'
             ) ~ '), 19)',
             {'number': 'numeric', 'text': 'string'}.get(trait.kind, trait.kind)

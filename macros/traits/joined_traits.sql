@@ -17,20 +17,24 @@
                     ) }}
                 {%- endif -%}
                 {%- do from_model.update({column.name: name}) -%}
-                {%- set meta = cdi.column_meta(column) -%}
-                {%- set counts = (meta.get('trait') or {}).get('type') in ['count', 'unique_count', 'streak'] -%}
-                {%- set default = meta.get('default', 0 if counts else none) -%}
-                {%- if default is not none -%}
-                    {%- set literal = cdi.value_literal(default, cdi.kind_of(column.data_type), name, []) -%}
-                    {%- do columns.append('coalesce(' ~ name ~ '.' ~ column.name ~ ', ' ~ literal ~ ') as ' ~ column.name) -%}
-                {%- else -%}
-                    {%- do columns.append(name ~ '.' ~ column.name) -%}
-                {%- endif -%}
+                {%- do columns.append(cdi.joined_trait(name, column)) -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endfor -%}
     {{ columns | join(',\n    ') if columns else 'null as traits' }}
 {%- endmacro %}
+
+{# A column of a joined relation, with what it is for whom that has no row. #}
+{% macro joined_trait(relation, column) %}
+    {%- set meta = cdi.column_meta(column) -%}
+    {%- set counts = (meta.get('trait') or {}).get('type') in ['count', 'unique_count', 'streak'] -%}
+    {%- set default = meta.get('default', 0 if counts else none) -%}
+    {%- if default is none -%}{{ return(relation ~ '.' ~ column.name) }}{%- endif -%}
+    {%- set problems = [] -%}
+    {%- set literal = cdi.value_literal(default, cdi.kind_of(column.data_type), 'column ' ~ column.name ~ ', default', problems) -%}
+    {%- if problems -%}{{ exceptions.raise_compiler_error(relation ~ ', ' ~ problems | join('; ')) }}{%- endif -%}
+    {{ return('coalesce(' ~ relation ~ '.' ~ column.name ~ ', ' ~ literal ~ ') as ' ~ column.name) }}
+{% endmacro %}
 
 {# Joins them to a relation with a profile_id. #}
 {% macro join_traits(models, relation) -%}
@@ -60,5 +64,14 @@
     {{ return(found) }}
 {% endmacro %}
 
-{# What `profile_traits` depends on besides rows: a model that gets a column has everything built anew. #}
-{% macro joined_trait_columns() %}{{ return(cdi.profile_columns()) }}{% endmacro %}
+{# What `profile_traits` depends on besides rows: a model that gets a column or a default has everything built anew. #}
+{% macro joined_trait_columns() %}
+    {%- set defaults = {} -%}
+    {%- for id in model.depends_on.nodes if id in graph.nodes -%}
+        {%- for column in graph.nodes[id].columns.values() -%}
+            {%- set meta = cdi.column_meta(column) -%}
+            {%- do defaults.update({id ~ ' ' ~ column.name: [meta.get('default'), (meta.get('trait') or {}).get('type')]}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return([cdi.profile_columns(), defaults]) }}
+{% endmacro %}

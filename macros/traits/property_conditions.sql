@@ -81,9 +81,9 @@
     {%- elif operator == 'one_of' -%}
         {%- set condition = sql ~ ' in (' ~ literals | join(', ') ~ ')' -%}
     {%- elif operator == 'starts_with' -%}
-        {%- set condition = 'substr(' ~ sql ~ ', 1, ' ~ value | length ~ ') = ' ~ literal -%}
+        {%- set condition = 'substr(' ~ sql ~ ', 1, ' ~ (value | string) | length ~ ') = ' ~ literal -%}
     {%- elif operator == 'ends_with' -%}
-        {%- set condition = dbt.right(sql, value | length) ~ ' = ' ~ literal -%}
+        {%- set condition = dbt.right(sql, (value | string) | length) ~ ' = ' ~ literal -%}
     {%- else -%}
         {%- set found = [] -%}
         {%- for one in literals -%}{%- do found.append(dbt.position(one, sql) ~ ' > 0') -%}{%- endfor -%}
@@ -97,6 +97,8 @@
 
 {# A value of a definition as a literal of its kind. #}
 {% macro value_literal(value, kind, place, problems) %}
+    {#- YAML reads a moment without quotes as one in UTC. -#}
+    {%- if kind == 'timestamp' -%}{%- set value = value | string | replace('+00:00', 'Z') -%}{%- endif -%}
     {%- if kind == 'number' and value is number and value is not boolean -%}
         {{ return(value | string) }}
     {%- elif kind == 'boolean' and value is boolean -%}

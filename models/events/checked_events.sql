@@ -134,7 +134,10 @@ select
     user_id,
     anonymous_id,
     previous_id,
-    group_id,
+    -- What is blocked as a user's id (null, undefined, 0) is no account's id either.
+    case
+        when {{ cdi.is_identifier(cdi.identifier_rules().types | first, 'group_id') }} then group_id
+    end as group_id,
     identifiers,
     {{ cdi.strongest_identifier() }} as identifier,
 

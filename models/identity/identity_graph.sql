@@ -1,7 +1,7 @@
 {{ config(
     materialized='connected_components',
     limits='identifier_rules',
-    indexes=cdi.indexes([{'columns': ['identifier'], 'unique': true}, {'columns': ['profile_id']}])
+    indexes=cdi.indexes([{'columns': ['identifier'], 'unique': true}, {'columns': ['profile_id']}, {'columns': ['loaded_at']}])
 ) }}
 -- depends_on: {{ ref('identifier_rules') }}
 -- One row per identifier, with the profile it belongs to: identifiers that links connect, over however many steps and

@@ -14,9 +14,5 @@ select
     max(event_at) as last_event_at,
     max(loaded_at) as loaded_at
 from {{ ref('events') }}
-where
-    group_id is not null
-    -- What is blocked as a user's id (null, undefined, 0) is no account's id either.
-    and {{ cdi.is_identifier(cdi.identifier_rules().types | first, 'group_id') }}
-    and {{ cdi.is_new() }}
+where group_id is not null and {{ cdi.is_new() }}
 group by 1, 2

@@ -101,7 +101,7 @@ def test_members_enter_and_leave_with_reasons_and_merges_lose_and_double_nobody(
         )  # fmt: skip
         entries = dict(warehouse.query(f"select profile_id, entry_reason from {HISTORY} where audience = 'buyers'"))
     assert entries[a] == entries[b] == "the audience was built for the first time"
-    assert entries[c] == entries[e] == "did order_completed in the last 7 days" or "order_completed" in entries[c]
+    assert entries[c] == entries[e] == "did order_completed in the last 7 days"
 
     # b joins a, both are members; e joins d, which is none: it is one from e's entry on.
     job.run(hours[2], login("user-a", "device-b", hours[2]), login("user-d", "device-d", hours[2]))
@@ -139,10 +139,7 @@ def test_members_enter_and_leave_with_reasons_and_merges_lose_and_double_nobody(
         }
         assert left["buyers", c].startswith("no longer: did")
         assert left["buyers_without_cart", c].startswith("no longer: did not")
-        assert (
-            left["buyers_without_cart", a] == "no longer: is in the audience buyers"
-            or "buyers" in left["buyers_without_cart", a]
-        )
+        assert left["buyers_without_cart", a] == "no longer: in audience buyers"
         before = rows_of(warehouse, HISTORY)
 
     # The same once more, and from the beginning: nothing more happens.

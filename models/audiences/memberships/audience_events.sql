@@ -1,5 +1,6 @@
 {{ config(materialized='view') }}
--- One row per time that somebody entered or left an audience, as an event. Profiles that merge make none.
+-- One row per time that somebody entered or left an audience, as an event of the profile that they are part of now.
+-- Profiles that merge make none.
 
 with
 
@@ -8,7 +9,7 @@ changes as (
     select
         membership_id,
         audience,
-        coalesce(joined_profile_id, profile_id) as profile_id,
+        profile_id,
         'Audience Entered' as event,
         entered_at as event_at,
         entry_reason as reason
@@ -25,13 +26,20 @@ changes as (
     from {{ source('memberships', 'audience_membership_history') }}
     where exited_at is not null and joined_profile_id is null
 
+),
+
+merges as (
+
+    {{ cdi.latest_merges(ref('merged_profiles')) }}
+
 )
 
 select
-    {{ dbt.hash(dbt.concat(['membership_id', "'|'", 'event'])) }} as event_id,
-    event,
-    audience,
-    profile_id,
-    event_at,
-    reason
+    {{ dbt.hash(dbt.concat(['changes.membership_id', "'|'", 'changes.event'])) }} as event_id,
+    changes.event,
+    changes.audience,
+    coalesce(merges.joined_profile_id, changes.profile_id) as profile_id,
+    changes.event_at,
+    changes.reason
 from changes
+left join merges on changes.profile_id = merges.profile_id

@@ -80,8 +80,8 @@ def _sql(at: Project, manifest: Any, project: Project, now: Any, name: str, defi
 def _change(warehouse: Warehouse, name: str, before: str | None, after: str | None) -> AudienceChange:
     nobody = "select profile_id from (select cast('' as text) as profile_id) as nobody where false"
     both = (
-        f"with earlier as (select distinct profile_id from ({before or nobody}) as m),"
-        f" later as (select distinct profile_id from ({after or nobody}) as m),"
+        f"with earlier as (select distinct profile_id from ({before or nobody}\n) as m),"
+        f" later as (select distinct profile_id from ({after or nobody}\n) as m),"
         " entering as (select profile_id from later except select profile_id from earlier),"
         " leaving as (select profile_id from earlier except select profile_id from later)"
     )

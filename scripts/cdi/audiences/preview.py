@@ -68,7 +68,9 @@ def preview(
         profiles = _relation(manifest, "profiles")
         if not warehouse.relation_exists(*profiles):
             raise CdiError("The profiles have not been built yet.", "Run `cdi run` or `dbt build` once.")
-        warehouse.execute(f"create temporary table {MEMBERS} as select distinct profile_id from ({statements[0]}) as m")
+        warehouse.execute(
+            f"create temporary table {MEMBERS} as select distinct profile_id from ({statements[0]}\n) as m"
+        )
         size = _count(warehouse, MEMBERS)
         built = warehouse.relation_exists(node.schema, node.alias)
         answer = Preview(
@@ -77,7 +79,7 @@ def preview(
             size=size,
             profiles=_count(warehouse, quote(*profiles)),
             size_built=_count(warehouse, quote(node.schema, node.alias)) if built else None,
-            trend=[(at, _count(warehouse, f"({sql}) as m")) for at, sql in zip(moments, statements[1:], strict=True)],
+            trend=[(at, _count(warehouse, f"({sql}\n) as m")) for at, sql in zip(moments, statements[1:], strict=True)],
             channels=_channels(warehouse, manifest),
             overlaps=_overlaps(warehouse, manifest, name),
         )
