@@ -23,7 +23,7 @@
 {% macro is_partial() %}{{ return(cdi.once('is partial', cdi.decide_is_partial)) }}{% endmacro %}
 
 {% macro decide_is_partial() %}
-    {%- if not execute -%}{{ return(false) }}{%- endif -%}
+    {%- if not execute or model.config.materialized != 'by_profile' -%}{{ return(false) }}{%- endif -%}
     {%- if not flags.INTROSPECT -%}{{ return(var('compile_incremental', false)) }}{%- endif -%}
     {%- if flags.WHICH not in ['run', 'build'] or model.resource_type != 'model' or should_full_refresh() -%}
         {{ return(false) }}

@@ -75,7 +75,10 @@ def marks(manifest: Any) -> dict[tuple[str, str], dict[str, Any]]:
             read = [name for name in getattr(node.depends_on, "nodes", []) if name in nodes] if (
                 node.resource_type == "model"
             ) else []  # fmt: skip
-            inherited = {column: mark for name in read for column, mark in of(name).items() if mark is not None}
+            inherited: dict[str, Any] = {}
+            for name in read:
+                for column, mark in of(name).items():
+                    inherited[column] = inherited.get(column) or mark
             found[unique_id] = inherited | {
                 column.name.lower(): (getattr(column.config, "meta", None) or column.meta or {}).get("pii")
                 for column in node.columns.values()

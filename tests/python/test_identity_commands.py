@@ -255,7 +255,10 @@ def edit(project: Project, seed: str, change) -> None:
 def everything(warehouse: Warehouse) -> tuple[dict[str, str], dict[str, set[str]]]:
     """Identifier to profile, and the members of each audience."""
     graph = dict(warehouse.query("select identifier, profile_id from identity.identity_graph"))
-    audiences = warehouse.query("select table_name from information_schema.tables where table_schema = 'audiences'")
+    audiences = warehouse.query(
+        "select table_name from information_schema.columns where table_schema = 'audiences'"
+        " and column_name = 'profile_id' and table_name not like 'audience%'"
+    )
     return graph, {
         name: {row[0] for row in warehouse.query(f"select profile_id from audiences.{name}")} for (name,) in audiences
     }

@@ -201,7 +201,7 @@ def test_previews_and_differences_are_what_building_gives(project: Project):
 
 def test_an_audience_that_is_removed_is_left_by_all(project: Project):
     (project.root / "models/audiences/by_hand.sql").unlink()
-    assert run_dbt(project, ["run", "--select", "buyers"]).success
+    assert run_dbt(project, ["run", "--select", "audience_events"]).success
     with connect(project) as warehouse:
         rows = warehouse.query(f"select exited_at is null, exit_reason from {HISTORY} where audience = 'by_hand'")
     assert rows
