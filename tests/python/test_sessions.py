@@ -202,7 +202,7 @@ COMPARED = {
         [
             "profile_id",
             *(
-                f"{name}_{column}"
+                f"{name}_{column}".replace("first_order_at", "first_online_order_at")
                 for name in ("first_touch", "last_touch", "first_order")
                 for column in f"at, {TOUCH}, landing_page".split(", ")
             ),
