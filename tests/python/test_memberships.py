@@ -122,6 +122,9 @@ def test_members_enter_and_leave_with_reasons_and_merges_lose_and_double_nobody(
             "select profile_id, event from audiences.audience_events where audience = 'buyers' order by 1, 2"
         )
         assert sorted(events) == sorted([(who, "Audience Entered") for who in (a, a, c, d)])
+        # That run was about two people: the rows of the others were left alone.
+        revisions = dict(warehouse.query("select profile_id, revision from profiles.profile_traits"))
+        assert revisions[c] < revisions[d] == max(revisions.values())
         by_hand = rows_of(warehouse, "audiences.audience_memberships", "audience, profile_id, entry_reason")
         assert ("by_hand", a, "profiles merged") in by_hand
 
