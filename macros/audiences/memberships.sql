@@ -117,7 +117,7 @@
             row_number() over (partition by profile_id order by loaded_at desc, joined_profile_id) as place
         from {{ merged }}
         where joined_profile_id is not null
-    ) as merges
+    ) as numbered
     where place = 1
 {% endmacro %}
 

@@ -28,7 +28,7 @@ changes as (
 
 ),
 
-merges as (
+latest_merges as (
 
     {{ cdi.latest_merges(ref('merged_profiles')) }}
 
@@ -38,8 +38,8 @@ select
     {{ dbt.hash(dbt.concat(['changes.membership_id', "'|'", 'changes.event'])) }} as event_id,
     changes.event,
     changes.audience,
-    coalesce(merges.joined_profile_id, changes.profile_id) as profile_id,
+    coalesce(latest_merges.joined_profile_id, changes.profile_id) as profile_id,
     changes.event_at,
     changes.reason
 from changes
-left join merges on changes.profile_id = merges.profile_id
+left join latest_merges on changes.profile_id = latest_merges.profile_id
