@@ -8,15 +8,7 @@
     {%- set intermediate = make_intermediate_relation(relation) -%}
     {% do drop_relation_if_exists(load_cached_relation(intermediate)) %}
     {% call statement('main') %}create view {{ intermediate }} as {{ sql }}{% endcall %}
-    {% if existing is not none %}
-        {%- set backup = make_backup_relation(relation, existing.type) -%}
-        {% do drop_relation_if_exists(load_cached_relation(backup)) %}
-        {% do adapter.rename_relation(existing, backup) %}
-        {% do adapter.rename_relation(intermediate, relation) %}
-        {% do drop_relation_if_exists(backup) %}
-    {% else %}
-        {% do adapter.rename_relation(intermediate, relation) %}
-    {% endif %}
+    {% do cdi.take_place(intermediate, relation, existing) %}
 {% endmacro %}
 
 {% macro snowflake__replace_view(relation, sql) %}{{ cdi.replace_view_at_once(relation, sql) }}{% endmacro %}

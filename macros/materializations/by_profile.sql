@@ -68,15 +68,7 @@
             {{ sql }}
             ) as rows
         {% endcall %}
-        {% if existing is not none %}
-            {%- set backup = make_backup_relation(target_relation, existing.type) -%}
-            {% do drop_relation_if_exists(load_cached_relation(backup)) %}
-            {% do adapter.rename_relation(existing, backup) %}
-            {% do adapter.rename_relation(intermediate, target_relation) %}
-            {% do drop_relation_if_exists(backup) %}
-        {% else %}
-            {% do adapter.rename_relation(intermediate, target_relation) %}
-        {% endif %}
+        {% do cdi.take_place(intermediate, target_relation, existing) %}
         {% do cdi.index_by_profile(target_relation) %}
         {% do cdi.write_whole_table(revision) %}
     {%- endif -%}

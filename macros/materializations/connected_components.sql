@@ -208,15 +208,7 @@
 
     {% if is_full %}
         {% do create_indexes(graph) %}
-        {% if existing is not none %}
-            {%- set backup = make_backup_relation(target_relation, existing.type) -%}
-            {% do drop_relation_if_exists(load_cached_relation(backup)) %}
-            {% do adapter.rename_relation(existing, backup) %}
-            {% do adapter.rename_relation(graph, target_relation) %}
-            {% do drop_relation_if_exists(backup) %}
-        {% else %}
-            {% do adapter.rename_relation(graph, target_relation) %}
-        {% endif %}
+        {% do cdi.take_place(graph, target_relation, existing) %}
     {% endif %}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}

@@ -36,6 +36,20 @@
     {{ return('coalesce(' ~ relation ~ '.' ~ column.name ~ ', ' ~ literal ~ ') as ' ~ column.name) }}
 {% endmacro %}
 
+{# The columns of `profile_traits` that are none of the models' that `profiles` joins, without its `revision`. #}
+{% macro kept_traits(models) -%}
+    {%- if not execute -%}{{ return('profile_traits.*') }}{%- endif -%}
+    {%- set columns = [] -%}
+    {%- for name in cdi.profile_columns() -%}
+        {%- set of_models = [] -%}
+        {%- for joined in models if name != 'profile_id' and name in cdi.node_of(joined).columns -%}
+            {%- do of_models.append(joined) -%}
+        {%- endfor -%}
+        {%- if not of_models -%}{%- do columns.append('profile_traits.' ~ name) -%}{%- endif -%}
+    {%- endfor -%}
+    {{ columns | join(',\n    ') }}
+{%- endmacro %}
+
 {# Joins them to a relation with a profile_id. #}
 {% macro join_traits(models, relation) -%}
     {%- for name in models -%}
