@@ -28,7 +28,8 @@
     {%- set names = {} -%}
     {%- for leaf in cdi.leaves_of(conditions) if 'audience' not in leaf -%}
         {%- do names.update({leaf.name: 'conditions.' ~ leaf.name}) -%}
-    {%- endfor %}
+    {%- endfor -%}
+    {%- do cdi.require_evaluated(names) %}
 select
     profiles.profile_id
     {%- for column in columns %},
@@ -41,12 +42,26 @@ where
 {{ cdi.conditions_sql(conditions, 'and', names) | indent(4, first=true) }}
 {%- endmacro %}
 
+{# Stops a build of an audience alone whose conditions have not been evaluated yet. #}
+{% macro require_evaluated(names) %}
+    {%- if execute and flags.INTROSPECT and flags.WHICH in ['run', 'build'] and model.resource_type == 'model' -%}
+        {%- set columns = adapter.get_columns_in_relation(ref('audience_conditions')) | map(attribute='name')
+            | map('lower') | list -%}
+        {%- if names | reject('in', columns) | list -%}
+            {{ exceptions.raise_compiler_error(
+                model.original_file_path ~ ': its conditions are new and have to be evaluated first: dbt build --select'
+                ~ ' audience_conditions+'
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}
+
 {# Stops where an audience selects a column that there is not. #}
 {% macro require_columns(columns, known, relation) %}
     {%- for column in columns if column not in known -%}
         {{ exceptions.raise_compiler_error(
-            model.original_file_path ~ ": '" ~ column ~ "' is no column of " ~ relation ~ ', which has '
-            ~ known | join(', ') ~ '.'
+            model.original_file_path ~ ": '" ~ column ~ "' is no column of " ~ relation ~ '; '
+            ~ cdi.names_like(column, known)
         ) }}
     {%- endfor -%}
 {% endmacro %}

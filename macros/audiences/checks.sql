@@ -173,7 +173,7 @@
 {% macro trait_condition_sql(condition, traits, as_of, problems, relation='profiles') %}
     {%- if condition.trait not in traits -%}
         {%- do problems.append(
-            condition.place ~ ": '" ~ condition.trait ~ "' is no trait; known are " ~ traits | join(', ')
+            condition.place ~ ": '" ~ condition.trait ~ "' is no trait; " ~ cdi.names_like(condition.trait, traits)
         ) -%}
         {{ return('false') }}
     {%- elif not condition.get('operators') -%}

@@ -143,11 +143,18 @@ def _as_error(project: Project, exception: BaseException) -> CdiError:
     return CdiError(f"dbt stopped: {with_lines(project.root, text)}")
 
 
+_MACROS = re.compile(
+    r"(\s+> (in|called by) \S+ .*$)|(?<!\w)Compilation Error in sql_operation inline_query \(.*?\) ", re.S
+)
 _PLACE = re.compile(r"(?P<file>models/[\w./-]+\.ya?ml), (?P<model>\w+), column (?P<column>\w+)")
 
 
 def with_lines(root: Path, text: str) -> str:
-    """A message in which every column of a YAML file that it names has its line: models/x.yml:12, model, column y."""
+    """A message in which every column of a YAML file that it names has its line: models/x.yml:12, model, column y.
+
+    Without dbt's list of the macros that it was in, which says nothing to who wrote the YAML.
+    """
+    text = _MACROS.sub("", text)
 
     def place(found: re.Match[str]) -> str:
         line = _line_of(root / found["file"], found["model"], found["column"])
