@@ -51,8 +51,11 @@ def test_lines_customers_and_revenue_reconcile(project):
             )
             typed = warehouse.query(in_euro)[0][0]
             traits = warehouse.query(f"select sum({column}) from profiles.profiles where count_orders > 0")[0][0]
-            without_order = warehouse.query(
-                f"{in_euro} and not exists"
-                " (select 1 from events.order_completed as o where o.identifier = e.identifier)"
-            )[0][0] or 0
+            without_order = (
+                warehouse.query(
+                    f"{in_euro} and not exists"
+                    " (select 1 from events.order_completed as o where o.identifier = e.identifier)"
+                )[0][0]
+                or 0
+            )
             assert abs(typed - without_order - traits) < customers * Decimal("0.01")
