@@ -58,8 +58,8 @@ class Warehouse(ABC):
 
     @abstractmethod
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a lock by name while inside; raises WarehouseError when another process holds it."""
+    def lock(self, name: str, wait: bool = False) -> Iterator[None]:
+        """Hold a lock by name while inside; when another process holds it, wait or raise WarehouseError."""
         yield
 
     @abstractmethod
@@ -158,7 +158,7 @@ class DuckDBWarehouse(Warehouse):
         self.connection.commit()
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str, wait: bool = False) -> Iterator[None]:
         # The open file is itself the lock: no second process can write.
         yield
 
@@ -214,13 +214,17 @@ class PostgresWarehouse(Warehouse):
             yield
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        if not self.query("select pg_try_advisory_lock(hashtextextended($name, 0))", {"name": name})[0][0]:
+    def lock(self, name: str, wait: bool = False) -> Iterator[None]:
+        if wait:
+            self.query("select pg_advisory_lock(hashtextextended($name, 0))", {"name": name})
+        elif not self.query("select pg_try_advisory_lock(hashtextextended($name, 0))", {"name": name})[0][0]:
             raise WarehouseError(f"Another process holds the lock '{name}'.", "Wait until it is done and run again.")
         try:
             yield
         finally:
-            self.query("select pg_advisory_unlock(hashtextextended($name, 0))", {"name": name})
+            # A connection that is gone has let go of it.
+            if not self.connection.closed:
+                self.query("select pg_advisory_unlock(hashtextextended($name, 0))", {"name": name})
 
     def close(self) -> None:
         self.connection.close()

@@ -98,6 +98,17 @@ def last_passed_at(warehouse: Warehouse, gate: str) -> datetime | None:
     return rows[0][0]
 
 
+def failed_gates(warehouse: Warehouse) -> list[str]:
+    """The gates that something stopped when they were last checked."""
+    if not warehouse.relation_exists(*TABLE.split(".")):
+        return []
+    rows = warehouse.query(
+        f"select distinct gate from {TABLE} as result where severity = 'stop' and not success and validated_at ="
+        f" (select max(validated_at) from {TABLE} as other where other.gate = result.gate) order by gate"
+    )
+    return [row[0] for row in rows]
+
+
 def remember(warehouse: Warehouse, run_id: str, validated_at: datetime, results: Iterable[GateResult]) -> None:
     """Keep what was found, and forget what was fine long ago."""
     rows = [

@@ -175,7 +175,7 @@ def tools_of(warehouse: Warehouse, manifest: Any, batch_id: str) -> dict[str, in
 
 def _queue(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) -> int:
     """Ask a tool to delete what it got; the rows of its state go when it was told."""
-    _forget_rejected(warehouse, batch, sync, keys)
+    _forget_history(warehouse, batch, sync, keys)
     return warehouse.execute(
         "insert into cdi.deletion_requests (batch_id, sync, key, status, requested_at)"
         " select distinct $batch, $sync, key, 'INITIALIZED', cast($now as timestamp)"
@@ -187,15 +187,16 @@ def _queue(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) ->
 
 def _forget(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) -> int:
     """The warehouse no longer knows that the tool has them, and so the tool is not told."""
-    _forget_rejected(warehouse, batch, sync, keys)
+    _forget_history(warehouse, batch, sync, keys)
     return sum(
         warehouse.execute(f"delete from cdi.{table} where sync = $sync and key in ({keys})", {**batch, "sync": sync})
         for table in ("sync_state", "sync_in_flight")
     )
 
 
-def _forget_rejected(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) -> None:
-    warehouse.execute(f"delete from cdi.sync_rejected where sync = $sync and key in ({keys})", {**batch, "sync": sync})
+def _forget_history(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) -> None:
+    for table in ("sync_rejected", "sync_changes"):
+        warehouse.execute(f"delete from cdi.{table} where sync = $sync and key in ({keys})", {**batch, "sync": sync})
 
 
 def _tables_of_events(warehouse: Warehouse, manifest: Any, tables: IdentityTables) -> list[tuple[str, str]]:

@@ -1,15 +1,27 @@
-"""Syncs as the YAML of activation models declares them: meta.sync."""
+"""Syncs as the YAML of activation models declares them: meta.sync (docs/activation.md)."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from cdi.errors import UsageError
-from cdi.sync.tools import TOOLS, Delivery, Tool
+from cdi.sync.guards import Guards
+from cdi.sync.tools import MODES, TOOLS, Delivery, Option, Tool
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column, and what the tool calls it."""
+
+    name: str
+    column: str
+    skips_null: bool = False
+    """Whether the field is left out of a row where it is null, instead of wiping what the tool has."""
 
 
 @dataclass(frozen=True)
@@ -23,35 +35,110 @@ class DeclaredSync:
     """The YAML file that declares it, from the project's root."""
     tool_name: str
     key: str
+    """The column that identifies a row."""
     options: dict[str, Any] = field(default_factory=dict)
+    object_name: str = ""
+    """What the rows are in the tool; empty is the usual."""
+    mode: str = ""
+    """One of MODES; empty is the tool's own."""
+    fields: tuple[Field, ...] = ()
+    """What is sent; empty is every column by its own name."""
+    skips_null: bool = False
+    """Whether fields that are not mapped one by one are left out where they are null."""
+    guards: Guards = field(default_factory=Guards)
+    schedule: str = ""
+    """When it should run, for people and schedulers to read."""
+    time_column: str = ""
+    """In mode append: the column with the time of a row, which `since` is about."""
+    since: str = ""
+    """In mode append: rows before this moment are not sent (`cdi sync --since` sends them)."""
+    pii: frozenset[str] = frozenset()
+    """Columns that the model's YAML calls personal."""
 
     def error(self, problem: str, hint: str = "") -> UsageError:
         """An error that names file, model and problem."""
         return UsageError(f"{self.path}, model {self.name}, meta.sync: {problem}", hint)
 
-    def open_tool(self, root: Path, run_id: str = "", sequence: int = 0) -> Tool:
-        """The tool, ready to deliver for a run; raises UsageError for an option that is missing, unknown or wrong."""
-        tool = TOOLS.get(self.tool_name)
-        if tool is None:
+    @property
+    def tool_class(self) -> type[Tool]:
+        """Who delivers it; raises UsageError for a tool or object that does not exist."""
+        if self.tool_name not in TOOLS:
             raise self.error(f"tool '{self.tool_name}' is not known.", f"Known tools: {', '.join(sorted(TOOLS))}.")
-        known = tool.options
+        objects = TOOLS[self.tool_name]
+        if self.object_name and self.object_name not in objects:
+            raise self.error(
+                f"object '{self.object_name}' is not known.", f"{self.tool_name} has: {', '.join(objects)}."
+            )
+        return objects[self.object_name or next(iter(objects))]
+
+    @property
+    def real_mode(self) -> str:
+        """The mode, the tool's own where none is declared."""
+        return self.mode or self.tool_class.modes[0]
+
+    @property
+    def key_field(self) -> str:
+        """What the tool calls the key; raises UsageError where it is not mapped though others are."""
+        if not self.fields:
+            return self.key
+        for item in self.fields:
+            if item.column == self.key:
+                return item.name
+        raise self.error(f"fields leaves out the key '{self.key}'.", "Map it too: the tool tells rows apart by it.")
+
+    def open_tool(
+        self, root: Path, run_id: str = "", sequence: int = 0, columns: Mapping[str, str] | None = None
+    ) -> Tool:
+        """The tool, ready to deliver for a run; raises UsageError for an option that is missing, unknown or wrong.
+
+        `columns` are the model's and their types, as State.columns gives them.
+        """
+        tool = self.tool_class
+        self._check_options(tool.options)
+        if self.real_mode not in tool.modes:
+            raise self.error(
+                f"mode '{self.real_mode}' is nothing that {self.tool_name} can do here.",
+                f"It can: {', '.join(tool.modes)}.",
+            )
+        fields = self.fields or tuple(Field(name, name, self.skips_null) for name in columns or ())
+        delivery = Delivery(
+            sync=self.name,
+            key=self.key_field,
+            root=root,
+            run_id=run_id,
+            sequence=sequence,
+            mode=self.real_mode,
+            fields=tuple(item.name for item in fields),
+            json_fields=frozenset(item.name for item in fields if (columns or {}).get(item.column) == "json"),
+            skips_null=frozenset(item.name for item in fields if item.skips_null),
+        )
+        try:
+            return tool(self.options, delivery)
+        except UsageError as error:
+            raise self.error(error.message, error.hint) from None
+
+    def _check_options(self, known: Mapping[str, Option]) -> None:
         for name, value in self.options.items():
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                names = [*known, *_OWN_KEYS]
+                near = difflib.get_close_matches(name, names, n=1)
                 raise self.error(
                     f"option '{name}' is not known.",
                     (f"Did you mean {near[0]}? " if near else "")
                     + f"{self.tool_name} takes: {', '.join(sorted(known))}.",
                 )
-            if type(value) is not known[name].type or value == "":
-                wanted = {str: "a text", int: "a whole number"}[known[name].type]
+            option = known[name]
+            if type(value) is not option.type or value == "":
+                wanted = {str: "a text", int: "a whole number", bool: "true or false", dict: "a mapping",
+                          list: "a list"}[option.type]  # fmt: skip
                 raise self.error(f"option '{name}' is {value!r}, but must be {wanted}.")
+            if option.choices and value not in option.choices:
+                raise self.error(f"{name} '{value}' is not one of {', '.join(option.choices)}.")
         if missing := [name for name, option in known.items() if option.required and name not in self.options]:
             raise self.error(f"option '{missing[0]}' is missing.")
-        try:
-            return tool(self.options, Delivery(self.name, self.key, root, run_id, sequence))
-        except UsageError as error:
-            raise self.error(error.message, error.hint) from None
+
+
+_OWN_KEYS = ("tool", "object", "key", "mode", "fields", "nulls", "guards", "schedule", "time", "since")
 
 
 def declared_syncs(manifest: Any, names: Iterable[str] = ()) -> list[DeclaredSync]:
@@ -80,18 +167,80 @@ def _declared(node: Any) -> DeclaredSync:
             " consent would count.",
             "Move the model to models/activation/ and take `materialized` out of its config.",
         )
-    options = dict(declaration) if isinstance(declaration, dict) else {}
-    sync = DeclaredSync(
-        name=node.name,
-        schema=node.schema,
-        table=node.alias,
-        path=(node.patch_path or node.original_file_path).split("://")[-1],
-        tool_name=str(options.pop("tool", "")),
-        key=options.pop("key", ""),
-        options=options,
-    )
+    given = dict(declaration) if isinstance(declaration, dict) else {}
+    path = (node.patch_path or node.original_file_path).split("://")[-1]
+    sync = DeclaredSync(node.name, node.schema, node.alias, path, str(given.get("tool", "")), given.get("key", ""))
     if not sync.tool_name:
         raise sync.error("tool is missing.", f"Known tools: {', '.join(sorted(TOOLS))}.")
     if not sync.key or not isinstance(sync.key, str):
         raise sync.error("key is missing.", "Name the column that identifies a row for the tool.")
-    return sync
+    mode = str(given.get("mode") or "")
+    if mode and mode not in MODES:
+        raise sync.error(f"mode '{mode}' is not known.", f"Modes are {', '.join(MODES)}.")
+    skips_null = _skips_null(sync, "nulls", given.get("nulls", "send"))
+    try:
+        guards = Guards.declared(given.get("guards") or {})
+    except UsageError as error:
+        raise sync.error(error.message, error.hint) from None
+    since = given.get("since") or ""
+    declared = DeclaredSync(
+        name=sync.name,
+        schema=sync.schema,
+        table=sync.table,
+        path=sync.path,
+        tool_name=sync.tool_name,
+        key=sync.key,
+        options={name: value for name, value in given.items() if name not in _OWN_KEYS},
+        object_name=str(given.get("object") or ""),
+        mode=mode,
+        fields=_fields(sync, given.get("fields") or {}, skips_null),
+        skips_null=skips_null,
+        guards=guards,
+        schedule=str(given.get("schedule") or ""),
+        time_column=str(given.get("time") or ""),
+        since=moment(since, sync) if since else "",
+        pii=frozenset(
+            name
+            for name, column in (getattr(node, "columns", None) or {}).items()
+            if (column.config.meta or column.meta or {}).get("pii")
+        ),
+    )
+    if (declared.since or declared.time_column) and declared.real_mode != "append":
+        raise sync.error("time and since go with mode append.")
+    if declared.since and not declared.time_column:
+        raise sync.error("since needs time: the column with the time of a row.")
+    return declared
+
+
+def moment(value: Any, sync: DeclaredSync | None = None) -> str:
+    """A date or time as text for a timestamp without zone, in UTC; raises UsageError where it is none."""
+    try:
+        at = datetime.combine(value, datetime.min.time()) if type(value) is date else datetime.fromisoformat(str(value))
+    except ValueError:
+        problem = f"since '{value}' is no date and no time, such as 2026-01-31 or 2026-01-31T12:00:00Z."
+        raise (sync.error(problem) if sync else UsageError(problem)) from None
+    if at.tzinfo:
+        at = (at - at.utcoffset()).replace(tzinfo=None)
+    return at.isoformat(sep=" ")
+
+
+def _fields(sync: DeclaredSync, given: Any, skips_null: bool) -> tuple[Field, ...]:
+    if not isinstance(given, dict):
+        raise sync.error("fields must map the tool's field to a column: fields: {email: email}.")
+    fields = []
+    for name, wanted in given.items():
+        described = wanted if isinstance(wanted, dict) else {"column": wanted}
+        if unknown := [key for key in described if key not in ("column", "nulls")]:
+            raise sync.error(f"fields.{name}: '{unknown[0]}' is not known.", "It takes column and nulls.")
+        column = described.get("column", name)
+        if not isinstance(column, str) or not column:
+            raise sync.error(f"fields.{name} is {column!r}, but must be a column's name.")
+        skips = _skips_null(sync, f"fields.{name}.nulls", described["nulls"]) if "nulls" in described else skips_null
+        fields.append(Field(str(name), column, skips))
+    return tuple(fields)
+
+
+def _skips_null(sync: DeclaredSync, place: str, value: Any) -> bool:
+    if value not in ("send", "skip"):
+        raise sync.error(f"{place} is {value!r}, but must be send (null wipes what the tool has) or skip.")
+    return value == "skip"

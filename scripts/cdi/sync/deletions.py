@@ -36,16 +36,19 @@ def deliver_deletions(project: Project, warehouse: Warehouse, declared: Declared
         return 0, ""
     batches = warehouse.query(f"select distinct batch_id from cdi.deletion_requests where {_OPEN} order by 1", sync)
     run_id = uuid.uuid4().hex
-    tool = declared.open_tool(project.root, run_id, State(warehouse, declared, run_id).sequence())
+    state = State(warehouse, declared, run_id)
+    tool = declared.open_tool(project.root, run_id, state.sequence(), state.columns())
     if tool.can_delete:
         started_at = now()
         try:
             for first in range(0, len(keys), tool.batch_rows):
                 page = keys[first : first + tool.batch_rows]
-                rows = pa.RecordBatch.from_arrays([pa.array(page, pa.string())], names=[declared.key])
+                rows = pa.RecordBatch.from_arrays([pa.array(page, pa.string())], names=[declared.key_field])
                 # The same when a run that was killed before it could write it down asks again.
-                idempotency_key = hashlib.sha256(repr(("delete", batches, page)).encode()).hexdigest()
-                tool.delete(Batch("delete", rows, idempotency_key))
+                ids = [hashlib.sha256(repr(("delete", batches, key)).encode()).hexdigest() for key in page]
+                outcome = tool.delete(Batch("delete", rows, ids))
+                if outcome.failures:
+                    raise RefusedError(outcome.problem)
             tool.finish()
         except RefusedError as error:
             tool.abandon()
@@ -58,7 +61,7 @@ def deliver_deletions(project: Project, warehouse: Warehouse, declared: Declared
     with warehouse.transaction():
         done = "key in (select key from cdi.deletion_requests where " + _OPEN + ")"
         if tool.can_delete:
-            for table in ("sync_state", "sync_in_flight", "sync_rejected"):
+            for table in ("sync_state", "sync_in_flight", "sync_rejected", "sync_changes"):
                 warehouse.execute(f"delete from cdi.{table} where sync = $sync and {done}", sync)
             warehouse.execute(
                 "insert into cdi.sync_runs (run_id, sync, started_at, finished_at, status, planned_removed,"

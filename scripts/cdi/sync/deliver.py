@@ -1,32 +1,38 @@
-"""One sync after the other: compare, send in batches, and move the state for what was taken."""
+"""One sync after the other: compare, send, and move the state for what was taken."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import signal
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from types import FrameType
 from typing import Any
 
+import duckdb
+import psycopg
 from rich.console import Console
 
 from cdi.dbt import load_manifest
-from cdi.errors import mask_secrets
+from cdi.errors import WarehouseError, mask_secrets
+from cdi.gates.results import failed_gates
 from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
-from cdi.sync.declared import DeclaredSync, declared_syncs
+from cdi.sync.declared import DeclaredSync, declared_syncs, moment
 from cdi.sync.deletions import deliver_deletions
-from cdi.sync.state import Plan, State, create_state_tables
-from cdi.sync.tools import Batch, RefusedError, Tool
-from cdi.warehouse import Warehouse, connect
+from cdi.sync.state import Plan, Scope, State, create_state_tables
+from cdi.sync.tools import Batch, Outcome, RefusedError, Tool
+from cdi.warehouse import Warehouse, connect, now
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 3
-"""Batches refused one after the other before a run gives up on the tool."""
+SAMPLE = 5
+"""Rows of each kind of change that a dry run with `diff` shows."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,52 @@ class SyncResult:
     seconds: float = 0.0
     deleted: int = 0
     """People that the tool was asked to forget."""
+    resent: int = 0
+    """Rows sent again because nobody knew whether they had arrived, to a tool that cannot tell."""
+    is_blocked: bool = False
+    """Whether a guard kept it from sending anything."""
+    sample: list[dict[str, Any]] = field(default_factory=list)
+    """Some rows of a dry run: cdi_key, cdi_kind and the fields, personal ones masked."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run of syncs is to do; by default what changed since the last one."""
+
+    dry_run: bool = False
+    diff: bool = False
+    """Whether a dry run shows some rows."""
+    scope: Scope = field(default_factory=Scope)
+    ignores_guards: bool = False
+    """Whether guards are passed over, by somebody who has looked."""
+    ignores_gates: bool = False
+    """Whether syncs run although the last check of a gate failed."""
+
+
+class Stop:
+    """Whether somebody asked the process to stop; the batch in flight is finished first."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM as requests; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            self.signal = number
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def sync(
@@ -55,109 +107,182 @@ def sync(
     names: Iterable[str] = (),
     dry_run: bool = False,
     console: Console | None = None,
+    asked: Asked | None = None,
 ) -> list[SyncResult]:
     """Send what changed since each sync's last delivery; with `dry_run`, only say how much that would be.
 
-    All declarations are checked before anything is sent. A tool that refuses rows does not stop the other syncs.
-    Raises UsageError for wrong declarations and missing environment variables, WarehouseError when the warehouse is
-    taken.
+    All declarations are checked before anything is sent. A tool that refuses rows does not stop the other syncs, nor
+    does a guard. Raises UsageError for wrong declarations and missing environment variables, WarehouseError when the
+    warehouse is taken or goes away, KeyboardInterrupt after the batch in flight when the process is asked to stop.
     """
+    asked = replace(asked or Asked(), dry_run=dry_run or bool(asked and asked.dry_run))
+    if asked.scope.since:
+        asked = replace(asked, scope=replace(asked.scope, since=moment(asked.scope.since)))
     syncs = declared_syncs(manifest or load_manifest(project), names)
     results = []
-    with connect(project) as warehouse:
+    stop = Stop()
+    with connect(project) as warehouse, stop.watched():
         for declared in syncs:
-            declared.open_tool(project.root)
-            State(warehouse, declared, "").columns()
-        if not dry_run:
+            columns = State(warehouse, declared, "").columns()
+            declared.open_tool(project.root, columns=columns)
+            if asked.scope.since and not declared.time_column and names:
+                raise declared.error("--since goes with mode append and a column `time`.")
+        if not asked.dry_run:
             create_state_tables(warehouse)
             Suppression(project, warehouse).hide_built()
+        failed = [] if asked.ignores_gates else failed_gates(warehouse)
         for declared in syncs:
             started = time.monotonic()
             with console.status(f"Sending {declared.name}") if console else nullcontext():
-                result = run_sync(project, warehouse, declared, dry_run)
+                if failed and not asked.dry_run:
+                    result = SyncResult(declared.name, declared.tool_name, is_blocked=True, problem=_closed(failed))
+                else:
+                    result = run_sync(project, warehouse, declared, asked=asked, stop=stop)
             results.append(replace(result, seconds=time.monotonic() - started))
-            log.info("synced %s", declared.name, extra={"sync": vars(results[-1])})
+            log.info("synced %s", declared.name, extra={"sync": {**vars(results[-1]), "sample": None}})
+            if stop.signal is not None:
+                raise KeyboardInterrupt
     return results
 
 
-def run_sync(project: Project, warehouse: Warehouse, declared: DeclaredSync, dry_run: bool = False) -> SyncResult:
+def _closed(gates: list[str]) -> str:
+    return f"gate {', '.join(gates)} failed when it was last checked; mend it and run cdi validate"
+
+
+def run_sync(
+    project: Project,
+    warehouse: Warehouse,
+    declared: DeclaredSync,
+    dry_run: bool = False,
+    asked: Asked | None = None,
+    stop: Stop | None = None,
+) -> SyncResult:
     """Run one sync on an open warehouse that has the state tables; a dry run needs none."""
+    asked = asked or Asked(dry_run=dry_run)
     run_id = uuid.uuid4().hex
     state = State(warehouse, declared, run_id)
+    columns = state.columns()
+    tool = declared.open_tool(project.root, columns=columns)
     with warehouse.lock(f"sync {declared.name}"):
-        if dry_run:
+        if asked.dry_run:
             with _undone(warehouse):
                 create_state_tables(warehouse)
                 state.settle()
-                return _planned(declared, state.plan())
-        with warehouse.transaction():
-            in_doubt = state.settle()
-        # Before anything else: the key of somebody who is deleted may be another person's from now on.
-        deleted, refused = deliver_deletions(project, warehouse, declared)
-        plan = state.plan()
-        tool = declared.open_tool(project.root, run_id, state.sequence())
-        result = replace(_planned(declared, plan), deleted=deleted, problem=refused, failed=1 if refused else 0)
-        if not (plan.total or plan.rejected):
-            return result
+                plan = state.plan(asked.scope)
+                sample = _masked(declared, state.sample(plan, SAMPLE)) if asked.diff else []
+                problem = _guarded(warehouse, declared, plan, asked)
+                return replace(_planned(declared, plan), sample=sample, problem=problem, is_blocked=bool(problem))
+        # The limits of an account hold for all of its syncs together.
+        with warehouse.lock(f"account {tool.account}", wait=True) if tool.account else nullcontext():
+            try:
+                return _run(project, state, columns, asked, stop or Stop())
+            except (psycopg.OperationalError, duckdb.IOException, duckdb.FatalException) as error:
+                raise WarehouseError(
+                    f"The warehouse went away or cannot write while {declared.name} was sent ({type(error).__name__}).",
+                    "What the tool took is known or sent once more: run it again when the warehouse works.",
+                ) from None
+
+
+def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, stop: Stop) -> SyncResult:
+    warehouse, declared, run_id = state.warehouse, state.sync, state.names["run_id"]
+    with warehouse.transaction():
+        state.settle()
+    # Before anything else: the key of somebody who is deleted may be another person's from now on.
+    deleted, refused = deliver_deletions(project, warehouse, declared)
+    plan = state.plan(asked.scope)
+    state.forget_solved(asked.scope)
+    result = replace(_planned(declared, plan), deleted=deleted, problem=refused, failed=1 if refused else 0)
+    if problem := _guarded(warehouse, declared, plan, asked):
         state.start_run(plan)
-        try:
-            delivered, problem = _send(state, plan, tool, in_doubt)
-        except BaseException:
-            tool.abandon()
-            raise
-        failed = plan.total - delivered
-        problem = problem or refused
-        state.finish_run("failed" if failed else "succeeded", problem)
-    return replace(result, delivered=delivered, failed=failed + result.failed, problem=problem)
+        state.finish_run("blocked", problem)
+        return replace(result, problem=problem, is_blocked=True)
+    if not (plan.total or plan.rejected):
+        return result
+    tool = declared.open_tool(project.root, run_id, state.sequence(), columns)
+    state.start_run(plan)
+    try:
+        delivered, problem = _send(state, plan, tool, stop)
+    except BaseException:
+        tool.abandon()
+        raise
+    failed = plan.total - delivered
+    problem = problem or refused
+    resent = 0 if tool.knows_repeats else plan.in_doubt + getattr(tool, "resent", 0)
+    status = "stopped" if stop.signal is not None and failed else "failed" if failed else "succeeded"
+    state.finish_run(status, problem, resent)
+    return replace(result, delivered=delivered, failed=failed + result.failed, problem=problem, resent=resent)
 
 
-def _send(state: State, plan: Plan, tool: Tool, in_doubt: dict[str, str]) -> tuple[int, str]:
-    """Send the plan page by page: (rows delivered, what the tool said last if it refused some).
-
-    `in_doubt` has the idempotency keys of the batches that the run before left in flight.
-    """
-    position = delivered = refused_in_a_row = 0
+def _send(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
+    """Send the plan page by page: (rows delivered, what the tool said last if it refused some)."""
+    position = delivered = 0
     problem = ""
-    while position < plan.total and refused_in_a_row < PATIENCE:
+    while position < plan.total and stop.signal is None:
         page = state.page(plan, position + 1, tool.batch_rows)
-        content = _digest(page.operation, page.keys, page.hashes)
-        # Only a batch that may have arrived keeps its key: a row that changes and changes back is news to the tool.
-        idempotency_key = in_doubt.get(content) or _digest(tool.delivery.run_id, content)
         if tool.commits_batches:
-            state.sending(page.first, page.last, content, idempotency_key)
+            state.sending(page.first, page.last)
+        count = page.rows.num_rows
         try:
-            tool.send(Batch(page.operation, page.rows, idempotency_key))
+            outcome = tool.send(Batch(page.operation, page.rows, page.message_ids))
         except RefusedError as error:
-            problem = mask_secrets(error.message)
+            outcome = Outcome.of_all(count, error, is_over=not tool.commits_batches)
+        problem = mask_secrets(outcome.problem) or problem
+        if tool.commits_batches or outcome.failures:
+            _settle(state, page.first, page.last, outcome)
+        if tool.commits_batches:
+            delivered += count - len(outcome.failures)
+        if outcome.is_over:
             if not tool.commits_batches:
                 tool.abandon()
-                state.refused(page.first, page.last, problem, in_doubt=False)
                 return 0, problem
-            refused_in_a_row += 1
-            state.refused(page.first, page.last, problem, error.in_doubt)
-        else:
-            refused_in_a_row = 0
-            if tool.commits_batches:
-                state.delivered(page.first, page.last)
-                delivered += page.rows.num_rows
+            break
         position = page.last
     if tool.commits_batches:
         tool.finish()
         return delivered, problem
+    if stop.signal is not None:
+        tool.abandon()
+        return 0, "stopped before the end"
     state.sending(1, plan.total)
     try:
         tool.finish()
     except RefusedError as error:
         tool.abandon()
-        problem = mask_secrets(error.message)
-        state.refused(1, plan.total, problem, error.in_doubt)
-        return 0, problem
-    state.delivered(1, plan.total)
+        _settle(state, 1, plan.total, Outcome.of_all(plan.total, error))
+        return 0, mask_secrets(error.message)
+    _settle(state, 1, plan.total, Outcome())
     return plan.total, ""
 
 
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+def _settle(state: State, first: int, last: int, outcome: Outcome) -> None:
+    failures = {
+        first + index: replace(failure, reason=mask_secrets(failure.reason))
+        for index, failure in outcome.failures.items()
+    }
+    state.settled(first, last, failures)
+
+
+def _guarded(warehouse: Warehouse, declared: DeclaredSync, plan: Plan, asked: Asked) -> str:
+    """Why nothing may be sent; empty where nothing speaks against it."""
+    if asked.ignores_guards or not plan.total:
+        return ""
+    age: timedelta | None = None
+    if declared.guards.fresh_within is not None and warehouse.relation_exists("events", "events"):
+        newest = warehouse.query("select max(loaded_at) from events.events")[0][0]
+        age = now() - newest.replace(tzinfo=None) if newest else None
+    problems = declared.guards.problems(plan.added, plan.changed, plan.removed, plan.held, age)
+    return "guard: " + "; ".join(problems) if problems else ""
+
+
+def _masked(declared: DeclaredSync, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows to show, without what the model's YAML calls personal."""
+    sources = {item.name: item.column for item in declared.fields}
+    hidden = {name for row in rows for name in row if sources.get(name, name) in declared.pii}
+    if declared.key in declared.pii:
+        hidden.add("cdi_key")
+    return [
+        {name: "***" if name in hidden and value is not None else value for name, value in row.items()} for row in rows
+    ]
 
 
 def _planned(declared: DeclaredSync, plan: Plan) -> SyncResult:

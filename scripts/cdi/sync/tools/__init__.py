@@ -1,10 +1,13 @@
 """The tools that syncs deliver to, each one small module."""
 
-from cdi.sync.tools.base import Batch, Delivery, Option, RefusedError, Tool
-from cdi.sync.tools.file import FileTool
-from cdi.sync.tools.webhook import WebhookTool
+from cdi.sync.tools.base import MODES, Batch, Delivery, Failure, Option, Outcome, RefusedError, Tool
+from cdi.sync.tools.file import Files
+from cdi.sync.tools.webhook import Webhook
 
-TOOLS: dict[str, type[Tool]] = {"webhook": WebhookTool, "file": FileTool}
-"""Name in meta.sync.tool to the tool."""
+TOOLS: dict[str, dict[str, type[Tool]]] = {
+    "file": {"row": Files},
+    "webhook": {"row": Webhook},
+}
+"""Name in meta.sync.tool to what may stand in meta.sync.object, the usual one first, and who delivers it."""
 
-__all__ = ["TOOLS", "Batch", "Delivery", "Option", "RefusedError", "Tool"]
+__all__ = ["MODES", "TOOLS", "Batch", "Delivery", "Failure", "Option", "Outcome", "RefusedError", "Tool"]

@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from cdi.errors import CdiError
+from cdi.errors import CdiError, UsageError
 
 
 class RefusedError(CdiError):
-    """The tool did not confirm a batch; the message is its own words, without the values of any row.
+    """The tool did not confirm rows; the message is its own words, without the values of any row.
 
-    `in_doubt` says that it may hold the rows all the same: an answer that never came, an error half-way.
+    `in_doubt` says that it may hold the rows all the same: an answer that never came, an error half-way. `is_final`
+    says that it would refuse every other row too: wrong credentials, an audience that is not there.
     """
 
-    def __init__(self, message: str, in_doubt: bool = False) -> None:
+    def __init__(self, message: str, in_doubt: bool = False, is_final: bool = False) -> None:
         super().__init__(message)
         self.in_doubt = in_doubt
+        self.is_final = is_final
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a row was not delivered."""
+
+    reason: str
+    in_doubt: bool = False
+    """Whether the tool may hold it all the same."""
+    is_rejected: bool = False
+    """Whether the row itself is the reason, rather than the tool, its account or the way there."""
+
+
+@dataclass
+class Outcome:
+    """What became of a batch: every row was delivered but these."""
+
+    failures: dict[int, Failure] = field(default_factory=dict)
+    """Index of the row in the batch to what happened."""
+    is_over: bool = False
+    """Whether it makes no sense to send the tool anything else in this run."""
+
+    @property
+    def problem(self) -> str:
+        """What was said last; empty where every row was delivered."""
+        return next(reversed(self.failures.values())).reason if self.failures else ""
+
+    @classmethod
+    def of_all(cls, count: int, error: RefusedError, is_over: bool = False) -> Outcome:
+        """None of the rows was confirmed."""
+        failure = Failure(error.message, error.in_doubt)
+        return cls(dict.fromkeys(range(count), failure), is_over or error.is_final)
 
 
 @dataclass(frozen=True)
@@ -28,6 +62,8 @@ class Option:
 
     type: type = str
     required: bool = False
+    choices: tuple[str, ...] = ()
+    default: Any = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +72,19 @@ class Delivery:
 
     sync: str
     key: str
-    """The column that identifies a row."""
+    """The field that identifies a row."""
     root: Path
     """The project's folder."""
     run_id: str
     sequence: int
     """1 more than the runs of this sync that delivered something."""
+    mode: str = "mirror"
+    fields: tuple[str, ...] = ()
+    """Names of the fields of every row, as the tool gets them; empty where a declaration maps none."""
+    json_fields: frozenset[str] = frozenset()
+    """Of these, the ones whose text is JSON."""
+    skips_null: frozenset[str] = frozenset()
+    """Of these, the ones that are left out of a row where they are null."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +92,22 @@ class Batch:
     """Rows of one kind of change."""
 
     operation: str
-    """upsert, remove or delete."""
+    """upsert, remove (no longer in the model) or delete (to be forgotten, by law)."""
     rows: pa.RecordBatch
-    """The model's columns; of removed rows only the key is filled, of rows to delete there is only the key."""
-    idempotency_key: str
-    """The same when the same rows are sent again because nobody knows whether they arrived, and never else."""
+    """The fields by the tool's names; of removed rows only the key is filled, rows to delete have only the key."""
+    message_ids: list[str]
+    """One per row: the same when the row is sent again because nobody knows whether it arrived, and never else."""
+
+
+MODES = {
+    "mirror": "what the model holds is in the tool, and what left the model is removed from there",
+    "upsert": "what the model holds is created or changed; nothing is removed but profiles that became part of another",
+    "update": "as upsert, but nothing is created",
+    "create": "what is new is created; nothing is changed afterwards",
+    "audience": "as mirror: rows are members of an audience, and those who left the model leave it",
+    "append": "each row is sent once, and never changed or removed: events",
+}
+"""What meta.sync.mode can be."""
 
 
 class Tool:
@@ -65,21 +119,41 @@ class Tool:
     """
 
     options: ClassVar[dict[str, Option]] = {}
+    modes: ClassVar[tuple[str, ...]] = ("mirror", "upsert")
+    """The first is what a declaration without a mode means."""
     commits_batches: ClassVar[bool] = True
     can_delete: ClassVar[bool] = False
     """Whether it can be asked to forget people, which is more than to take them off a list."""
+    knows_repeats: ClassVar[bool] = True
+    """Whether a row that is sent twice counts once: an upsert does, and an event by whose id the tool deduplicates."""
+    account: str = ""
+    """What limits are shared by: syncs of the same account never run side by side."""
     batch_rows: int = 500
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         self.delivery = delivery
+        self.given = {name: option.default for name, option in self.options.items()} | options
 
-    def send(self, batch: Batch) -> None:
-        """Deliver a batch; raises RefusedError when it was not taken."""
+    def require_field(self, name: str, why: str = "") -> None:
+        """Raises UsageError where the declaration does not map a field that the tool cannot do without."""
+        if name not in self.delivery.fields:
+            raise UsageError(f"fields must have '{name}'{': ' + why if why else ''}.")
+
+    def require_key(self, *names: str) -> None:
+        """Raises UsageError where the key is not sent as one of these fields."""
+        if self.delivery.key not in names:
+            raise UsageError(
+                f"the key is sent as '{self.delivery.key}', but this tool identifies rows by {' or '.join(names)}.",
+                f"Map it: fields: {{{names[0]}: <the key's column>}}.",
+            )
+
+    def send(self, batch: Batch) -> Outcome:
+        """Deliver a batch and say what became of each row; raises RefusedError when none of it was taken."""
         raise NotImplementedError
 
-    def delete(self, batch: Batch) -> None:
-        """Have the people of a batch (operation `delete`) forgotten; raises RefusedError when it was not taken."""
-        raise NotImplementedError
+    def delete(self, batch: Batch) -> Outcome:
+        """Have the people of a batch (operation `delete`) forgotten."""
+        return self.send(batch)
 
     def finish(self) -> None:
         """All batches were sent."""

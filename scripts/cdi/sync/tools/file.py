@@ -17,17 +17,20 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from cdi.errors import UsageError
-from cdi.sync.tools.base import Batch, Delivery, Option, RefusedError, Tool
+from cdi.sync.tools.base import Batch, Delivery, Option, Outcome, RefusedError, Tool
 from cdi.sync.tools.json_values import to_json
 
 FORMATS = ("csv", "ndjson", "parquet")
 
 
-class FileTool(Tool):
+class Files(Tool):
     """Writes changes as CSV, NDJSON or Parquet below the folder `path` (from the project's root)."""
 
-    options: ClassVar[dict[str, Option]] = {"format": Option(required=True), "path": Option(required=True)}
+    options: ClassVar[dict[str, Option]] = {
+        "format": Option(required=True, choices=FORMATS),
+        "path": Option(required=True),
+    }
+    modes = ("mirror", "upsert", "create", "audience", "append")
     commits_batches = False
     can_delete = True
     batch_rows = 50_000
@@ -35,8 +38,6 @@ class FileTool(Tool):
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         super().__init__(options, delivery)
         self.format = options["format"]
-        if self.format not in FORMATS:
-            raise UsageError(f"format '{self.format}' is not one of {', '.join(FORMATS)}.")
         self.folder = delivery.root / options["path"]
         written_at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         self.place = self.folder / f"{delivery.sequence:06d}-{written_at}-{delivery.run_id}.{self.format}"
@@ -46,7 +47,7 @@ class FileTool(Tool):
         self.file: BinaryIO | None = None
         self.deleted: set[str] = set()
 
-    def send(self, batch: Batch) -> None:
+    def send(self, batch: Batch) -> Outcome:
         """Write a batch to the unfinished file."""
         operations = pa.array([batch.operation] * batch.rows.num_rows, pa.string())
         rows = pa.RecordBatch.from_arrays(
@@ -61,11 +62,12 @@ class FileTool(Tool):
                 self.file.writelines(to_json(row, newline=True) for row in rows.to_pylist())
         except OSError as error:
             raise RefusedError(f"{self.folder} cannot be written: {error.strerror or error}") from None
+        return Outcome()
 
-    def delete(self, batch: Batch) -> None:
+    def delete(self, batch: Batch) -> Outcome:
         """Write a batch of people to forget; what earlier files say of them goes when the file is finished."""
-        self.send(batch)
         self.deleted |= set(batch.rows.column(self.delivery.key).cast(pa.string()).to_pylist())
+        return self.send(batch)
 
     def _open(self, schema: pa.Schema) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

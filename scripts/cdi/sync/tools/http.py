@@ -1,0 +1,434 @@
+"""Delivery over HTTP: requests as large as a tool allows, its limits, patience with it, and its words row by row."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any, ClassVar
+
+import httpx
+import orjson
+from pyrate_limiter import Limiter, Rate
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from cdi.errors import UsageError
+from cdi.sync.tools.base import Batch, Delivery, Failure, Option, Outcome, RefusedError, Tool
+from cdi.sync.tools.json_values import to_json
+
+# httpx logs addresses, and these may hold a secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+ATTEMPTS = 5
+FIRST_WAIT = 0.5
+"""Seconds before the second attempt; each wait is about double the one before."""
+LONGEST_WAIT = 60.0
+"""Seconds between two attempts, at most: a tool that asks for more gets the rows in the next run."""
+LONGEST_WORDS = 200
+"""Characters of the tool's own words that an error repeats."""
+PATIENCE = 3
+"""Requests refused one after the other before a run gives up on the tool."""
+REJECTIONS = 20
+"""Rows rejected before any was taken that make a run give up: then the rows are not the reason."""
+
+PAGE_ROWS = 20_000
+"""Rows that the state moves by at once: what is in doubt after a kill."""
+
+TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+NOT_TAKEN = {425, 429}
+"""Of these answers, the ones that say for sure that the rows were not taken."""
+BAD_ROWS = {400, 409, 413, 422}
+"""Answers that a single row can be the reason of."""
+
+
+class RowError(Exception):
+    """A row cannot be sent as it is; the message says why, without its values."""
+
+
+class BadRowsError(RefusedError):
+    """The tool refused a request because of what is in it; nothing of it was taken."""
+
+
+class _TryAgainError(RefusedError):
+    def __init__(self, message: str, in_doubt: bool, after: float | None = None) -> None:
+        super().__init__(message, in_doubt)
+        self.after = after
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where rows go, and what may go there at once."""
+
+    name: str
+    """What has one name has one rate limit."""
+    max_rows: int = 1
+    max_bytes: int = 1_000_000
+    rates: tuple[tuple[int, float], ...] = ()
+    """Requests per seconds, as many rules as the tool has."""
+    connections: int = 1
+    """Requests at the same time."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; the address is the tool's, and `path` what comes after it."""
+
+    path: str
+    content: bytes = b""
+    method: str = "POST"
+    params: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A row on its way."""
+
+    index: int
+    """In the batch."""
+    row: dict[str, Any]
+    """Its fields; JSON is read, and what is null and to be skipped left out."""
+    value: Any
+    """What `HttpTool.item` made of it."""
+    body: bytes
+    """The same as JSON."""
+    message_id: str
+    """See Batch.message_ids."""
+
+
+_limiters: dict[tuple[str, Endpoint], Limiter] = {}
+_limiters_mutex = threading.Lock()
+
+
+def limiter(account: str, endpoint: Endpoint) -> Limiter | None:
+    """The limiter that all syncs of an account share at an endpoint; None where there is no limit."""
+    if not endpoint.rates:
+        return None
+    with _limiters_mutex:
+        if (account, endpoint) not in _limiters:
+            rates = [Rate(calls, round(seconds * 1000)) for calls, seconds in endpoint.rates]
+            _limiters[account, endpoint] = Limiter(sorted(rates, key=lambda rate: rate.interval))
+        return _limiters[account, endpoint]
+
+
+class HttpTool(Tool):
+    """A tool behind an HTTP API.
+
+    A subclass says where rows go (`endpoint`), what a row becomes (`item`), how items become a request (`request`) and
+    which of them an answer rejects (`read`). What takes more than one request per chunk overrides `deliver`.
+    """
+
+    base_url: ClassVar[str] = ""
+    """The vendor's address; empty where every customer has another."""
+    url_env: ClassVar[str] = ""
+    """Variable with another address, a region's or a simulator's; the option url_env names another variable."""
+    options: ClassVar[dict[str, Option]] = {}
+    timeout: ClassVar[float] = 30.0
+    """Seconds that an answer may take."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.options = {"url_env": Option(default=cls.url_env, required=not cls.url_env)} | cls.options
+
+    def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
+        super().__init__(options, delivery)
+        self.url = self._address()
+        self.resent = 0
+        """Rows sent again in this run because nobody knew whether they had arrived."""
+        self._mutex = threading.Lock()
+        self._refused_in_a_row = 0
+        self._rejected_before_any = 0
+        self._has_taken = False
+        self._over: RefusedError | None = None
+        self.account = f"{type(self).__module__.rpartition('.')[2]} {self.url}"
+        self.batch_rows = self._batch_rows()
+
+    # What a subclass says.
+
+    def endpoint(self, operation: str) -> Endpoint:
+        """Where rows of an operation go."""
+        raise NotImplementedError
+
+    def item(self, operation: str, row: dict[str, Any], message_id: str) -> Any:
+        """What a row becomes in a request, as to be written in JSON; raises RowError for one that cannot be sent."""
+        raise NotImplementedError
+
+    def request(self, operation: str, items: list[Item]) -> Request:
+        """The request of some rows."""
+        raise NotImplementedError
+
+    def read(self, operation: str, items: list[Item], response: httpx.Response) -> dict[int, str]:
+        """The rows that a good answer rejects all the same: position in `items` to the tool's words.
+
+        Raises RefusedError where a good status hides a bad answer.
+        """
+        return {}
+
+    def deliver(self, operation: str, items: list[Item]) -> dict[int, str]:
+        """Deliver some rows: the position in `items` of those that were rejected, to the tool's words.
+
+        Raises BadRowsError where one of them made the tool refuse all, RefusedError where no row is the reason.
+        """
+        request = self.request(operation, items)
+        return self.read(operation, items, self.call(self.endpoint(operation), request, items))
+
+    def headers(self) -> dict[str, str]:
+        """Headers of every request: who we are."""
+        return {}
+
+    def words(self, response: httpx.Response) -> str:
+        """What the tool said, in an answer that is not good; it is masked and cut later."""
+        return response.text
+
+    # What all have in common.
+
+    def environment(self, option: str) -> str:
+        """The value of the variable that an option names; raises UsageError where it is not set."""
+        name = self.given.get(option)
+        value = os.environ.get(name or "", "")
+        if not value:
+            raise UsageError(f"{option}: the environment variable {name} is not set.", "Set it and sync again.")
+        return value
+
+    def _address(self) -> str:
+        name = self.given["url_env"]
+        if self.base_url and not os.environ.get(name):
+            return self.base_url
+        value = self.environment("url_env")
+        try:
+            url = httpx.URL(value)
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if url.scheme not in ("http", "https") or not url.host:
+            raise UsageError(f"url_env: the value of {name} is no http or https address.")
+        return value
+
+    def _batch_rows(self) -> int:
+        endpoint = self.endpoint("upsert")
+        if self.knows_repeats:
+            # As many requests as are worth one transaction of the state.
+            return endpoint.max_rows * max(1, PAGE_ROWS // endpoint.max_rows)
+        # Few: what is in doubt after a kill is sent again, and counts twice.
+        return endpoint.max_rows * endpoint.connections
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        """The connections of all requests."""
+        limits = httpx.Limits(max_connections=64)
+        return httpx.Client(timeout=httpx.Timeout(self.timeout, connect=10.0), limits=limits, headers=self.headers())
+
+    def send(self, batch: Batch) -> Outcome:
+        """Deliver a batch in as many requests as it takes."""
+        outcome = Outcome()
+        items = list(self._items(batch, outcome))
+        endpoint = self.endpoint(batch.operation)
+        chunks = list(_chunks(items, endpoint))
+
+        def attempt(chunk: list[Item]) -> dict[int, Failure]:
+            return self._attempt(batch.operation, chunk)
+
+        if endpoint.connections == 1 or len(chunks) <= 1:
+            failures = [attempt(chunk) for chunk in chunks]
+        else:
+            with ThreadPoolExecutor(endpoint.connections) as pool:
+                failures = list(pool.map(attempt, chunks))
+        for found in failures:
+            outcome.failures.update(found)
+        outcome.is_over = self._over is not None
+        return outcome
+
+    def _items(self, batch: Batch, outcome: Outcome) -> Iterator[Item]:
+        columns = {name: column.to_pylist() for name, column in zip(batch.rows.schema.names, batch.rows.columns,
+                                                                     strict=True)}  # fmt: skip
+        for name in self.delivery.json_fields & columns.keys():
+            columns[name] = [None if text is None else orjson.loads(text) for text in columns[name]]
+        skipped = self.delivery.skips_null if batch.operation == "upsert" else columns.keys() - {self.delivery.key}
+        names = list(columns)
+        for index, (values, message_id) in enumerate(
+            zip(zip(*columns.values(), strict=True), batch.message_ids, strict=True)
+        ):
+            row = dict(zip(names, values, strict=True))
+            if skipped:
+                row = {name: value for name, value in row.items() if value is not None or name not in skipped}
+            try:
+                value = self.item(batch.operation, row, message_id)
+                yield Item(index, row, value, to_json(value), message_id)
+            except RowError as error:
+                outcome.failures[index] = Failure(str(error), is_rejected=True)
+
+    def _attempt(self, operation: str, items: list[Item]) -> dict[int, Failure]:
+        """Deliver some rows, in halves where one of them is bad: index in the batch to what happened."""
+        if self._over:
+            failure = Failure(self._over.message)
+            return {item.index: failure for item in items}
+        try:
+            rejected = self.deliver(operation, items)
+        except BadRowsError as error:
+            if len(items) == 1:
+                self._count_rejected(error)
+                return {items[0].index: Failure(self.masked(error.message, items), is_rejected=True)}
+            half = len(items) // 2
+            return self._attempt(operation, items[:half]) | self._attempt(operation, items[half:])
+        except RefusedError as error:
+            masked = RefusedError(self.masked(error.message, items), error.in_doubt, error.is_final)
+            with self._mutex:
+                self._refused_in_a_row += 1
+                if error.is_final or self._refused_in_a_row >= PATIENCE:
+                    self._over = RefusedError(masked.message)
+            return {item.index: Failure(masked.message, masked.in_doubt) for item in items}
+        with self._mutex:
+            self._refused_in_a_row = 0
+            self._has_taken = self._has_taken or len(rejected) < len(items)
+        return {
+            items[position].index: Failure(self.masked(reason, items), is_rejected=True)
+            for position, reason in rejected.items()
+        }
+
+    def _count_rejected(self, error: RefusedError) -> None:
+        with self._mutex:
+            self._rejected_before_any += 1
+            if not self._has_taken and self._rejected_before_any >= REJECTIONS:
+                self._over = RefusedError(f"every row so far was refused: {error.message}")
+
+    def call(self, endpoint: Endpoint, request: Request, items: Iterable[Item] = (), good: set[int] | None = None,
+             may_repeat: bool | None = None) -> httpx.Response:  # fmt: skip
+        """Send a request, and again while the tool is away or asks us to wait; its good answer, or any in `good`.
+
+        Raises BadRowsError for 400, 409, 413 and 422, RefusedError for everything else that is not 2xx.
+        """
+        items = list(items)
+        attempts: list[RefusedError] = []
+        limit = limiter(self.account, endpoint)
+
+        def attempt() -> httpx.Response:
+            if limit:
+                limit.try_acquire(endpoint.name)
+            if any(error.in_doubt for error in attempts) and not self.knows_repeats:
+                with self._mutex:
+                    self.resent += len(items)
+            try:
+                return self._call_once(request, good or set())
+            except RefusedError as error:
+                attempts.append(error)
+                raise
+
+        try:
+            return Retrying(
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=_wait,
+                retry=retry_if_exception(_is_worth_another),
+                reraise=True,
+            )(attempt)
+        except RefusedError as error:
+            after = f" after {len(attempts)} attempts" if len(attempts) > 1 else ""
+            # One attempt whose fate is unknown is enough: the rows may have arrived with it.
+            if isinstance(error, BadRowsError) and not any(item.in_doubt for item in attempts):
+                raise
+            asks_for_long = isinstance(error, _TryAgainError) and (error.after or 0) > LONGEST_WAIT
+            raise RefusedError(
+                f"{error.message}{after}", any(item.in_doubt for item in attempts), error.is_final or asks_for_long
+            ) from None
+
+    def _call_once(self, request: Request, good: set[int]) -> httpx.Response:
+        place = f"at {self.base_url}" if self.url == self.base_url else f"at the address in {self.given['url_env']}"
+        try:
+            response = self.client.request(
+                request.method,
+                self.url.rstrip("/") + request.path if request.path else self.url,
+                content=request.content,
+                params=request.params or None,
+                headers={"content-type": "application/json"} | request.headers,
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise _TryAgainError(f"{type(error).__name__} {place}", in_doubt=False) from None
+        except httpx.RequestError as error:
+            raise _TryAgainError(f"{type(error).__name__} {place}", in_doubt=True) from None
+        if response.is_success or response.status_code in good:
+            return response
+        status = response.status_code
+        message = self.sentence(response)
+        if status in TRY_AGAIN:
+            raise _TryAgainError(message, in_doubt=status not in NOT_TAKEN, after=_retry_after(response))
+        if status in BAD_ROWS:
+            raise BadRowsError(message)
+        raise RefusedError(message, in_doubt=status >= 500, is_final=status < 500)
+
+    def sentence(self, response: httpx.Response) -> str:
+        """Status and words of an answer; `masked` makes it fit to be kept."""
+        said = " ".join(self.words(response).split())
+        reason = response.reason_phrase
+        return f"HTTP {response.status_code} {f'{reason}: {said}' if _WORD.search(said) else reason}".strip()
+
+    def masked(self, message: str, items: Iterable[Item]) -> str:
+        """A message cut short, with every word masked that stands in what we sent."""
+        sent = to_json([list(item.row.values()) for item in items]).decode()
+        secrets = " ".join(str(value) for value in self.secrets())
+        secret_words = {word.casefold() for word in _WORD.findall(f"{sent} {self.url} {secrets}")} - _NO_SECRETS
+        # Masked first, then cut: half of a word would not be recognized.
+        text = _WORD.sub(lambda found: "***" if found[0].casefold() in secret_words else found[0], message[:10_000])
+        return text if len(text) <= LONGEST_WORDS + 40 else text[: LONGEST_WORDS + 40] + "…"
+
+    def secrets(self) -> list[str]:
+        """Values that no message may hold: those of all variables that options name."""
+        return [os.environ.get(str(self.given.get(name)), "") for name in self.options if name.endswith("_env")]
+
+    def finish(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    abandon = finish
+
+
+_WORD = re.compile(r"\w+")
+_NO_SECRETS = {"http", "https", "true", "false", "null", "com"}
+
+
+def _chunks(items: list[Item], endpoint: Endpoint) -> Iterator[list[Item]]:
+    """Items in their order, as many at once as fit."""
+    chunk: list[Item] = []
+    size = 0
+    for item in items:
+        # A comma, and room for what a request says besides.
+        length = len(item.body) + 1
+        if chunk and (len(chunk) >= endpoint.max_rows or size + length > endpoint.max_bytes - 1000):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def joined(items: Iterable[Item]) -> bytes:
+    """The bodies of items as one JSON array."""
+    return b"[" + b",".join(item.body for item in items) + b"]"
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    return isinstance(error, _TryAgainError) and (error.after is None or error.after <= LONGEST_WAIT)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, _TryAgainError) and error.after is not None:
+        return error.after
+    return min(wait_exponential_jitter(FIRST_WAIT, LONGEST_WAIT, jitter=FIRST_WAIT)(state), LONGEST_WAIT)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the tool asks us to wait, as a number or as a date."""
+    text = response.headers.get("retry-after", "")
+    if text.isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
