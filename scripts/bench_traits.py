@@ -29,7 +29,7 @@ BELOW = [
 ]
 TRAITS = [
     "order_traits", "browsing_traits", "engagement_traits", "profile_identity", "profile_activity", "profile_carts",
-    "profile_newsletter", "profile_scores", "profile_traits", "profiles",
+    "profile_newsletter", "profile_scores", "profile_traits", "cdi.profiles.profiles",
 ]  # fmt: skip
 AUDIENCES = ["path:models/audiences"]
 
