@@ -27,10 +27,7 @@ BELOW = [
     "path:models/activation",
     "profile_traits+",
 ]
-TRAITS = [
-    "order_traits", "browsing_traits", "engagement_traits", "profile_identity", "profile_activity", "profile_carts",
-    "profile_newsletter", "profile_scores", "profile_traits", "profiles",
-]  # fmt: skip
+TRAITS = ["path:models/profiles/traits", "profile_traits", "accounts", "path:models/profiles/profiles.sql"]
 AUDIENCES = ["path:models/audiences"]
 
 _NAMES = ", ".join(

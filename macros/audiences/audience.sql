@@ -45,7 +45,8 @@ where
 {# Stops a build of an audience alone whose conditions have not been evaluated yet. #}
 {% macro require_evaluated(names) %}
     {%- if execute and flags.INTROSPECT and flags.WHICH in ['run', 'build'] and model.resource_type == 'model' -%}
-        {%- set columns = adapter.get_columns_in_relation(ref('audience_conditions')) | map(attribute='name')
+        {#- Cheaper than to ask the catalog. -#}
+        {%- set columns = run_query('select * from ' ~ ref('audience_conditions') ~ ' where false').column_names
             | map('lower') | list -%}
         {%- if names | reject('in', columns) | list -%}
             {{ exceptions.raise_compiler_error(

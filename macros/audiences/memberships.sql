@@ -21,29 +21,34 @@
     {%- set newest = run_query(
         'select (select max(loaded_at) from ' ~ merged ~ '), '
         ~ ('(select max(revision) from ' ~ conditions ~ ')' if conditions else '0')
+        ~ ', (select count(*) from ' ~ history ~ " where audience = '" ~ name ~ "' and exited_at is null and profile_id in"
+        ~ ' (select profile_id from ' ~ merged ~ ' where joined_profile_id is not null))'
     ).rows[0] -%}
     {%- set definition = local_md5(tojson(tree or model.raw_code, sort_keys=true)) -%}
 
     {%- set open = "target.audience = '" ~ name ~ "' and target.exited_at is null" -%}
-    {% call statement('carry_memberships') %}
-        insert into {{ history }} (
-            membership_id, audience, profile_id, membership_number, entered_at, entry_reason, is_carried
-        )
-        {{ cdi.carried_memberships(name, history, merged) }}
-    {% endcall %}
-    {% call statement('join_memberships') %}
-        {{ cdi.update_from(
-            history, {'entered_at': 'changes.entered_at'}, cdi.earlier_memberships(name, history, merged),
-            'target.profile_id = changes.profile_id and target.entered_at > changes.entered_at and ' ~ open
-        ) }}
-    {% endcall %}
-    {% call statement('close_merged_memberships') %}
-        {{ cdi.update_from(
-            history,
-            {'exited_at': 'greatest(' ~ cdi.as_of() ~ ', entered_at)', 'exit_reason': "'merged'", 'joined_profile_id': 'changes.joined_profile_id'},
-            cdi.latest_merges(merged), 'target.profile_id = changes.profile_id and ' ~ open
-        ) }}
-    {% endcall %}
+    {#- Members that joined another profile: mostly there are none. -#}
+    {%- if newest[2] > 0 -%}
+        {% call statement('carry_memberships') %}
+            insert into {{ history }} (
+                membership_id, audience, profile_id, membership_number, entered_at, entry_reason, is_carried
+            )
+            {{ cdi.carried_memberships(name, history, merged) }}
+        {% endcall %}
+        {% call statement('join_memberships') %}
+            {{ cdi.update_from(
+                history, {'entered_at': 'changes.entered_at'}, cdi.earlier_memberships(name, history, merged),
+                'target.profile_id = changes.profile_id and target.entered_at > changes.entered_at and ' ~ open
+            ) }}
+        {% endcall %}
+        {% call statement('close_merged_memberships') %}
+            {{ cdi.update_from(
+                history,
+                {'exited_at': 'greatest(' ~ cdi.as_of() ~ ', entered_at)', 'exit_reason': "'merged'", 'joined_profile_id': 'changes.joined_profile_id'},
+                cdi.latest_merges(merged), 'target.profile_id = changes.profile_id and ' ~ open
+            ) }}
+        {% endcall %}
+    {%- endif -%}
     {%- set leaving %}
             select
                 left_it.profile_id,

@@ -257,22 +257,15 @@
     group by 1, 2
 {% endmacro %}
 
-{#
-  The value that was seen most often; of those that were seen equally often the first of the alphabet. It is the
-  smallest of texts that begin with how often it was not seen: no sort, and all traits in one aggregate.
-#}
+{# The value that was seen most often; of those that were seen equally often the first of the alphabet. #}
 {% macro values_seen_most(seen, traits, per) %}
     select
         {{ per }}
         {%- for trait in traits %}
         {%- set often = 'cast(weight_' ~ trait.name ~ ' * 10000 as ' ~ dbt.type_bigint() ~ ')' if trait.weight
-            else 'count_' ~ trait.name %}
-        {%- set text = 'lpad(cast(500000000000000000 - ' ~ often ~ ' as ' ~ dbt.type_string() ~ "), 18, '0') || value" %},
+            else 'count_' ~ trait.name %},
         {{ cdi.typed_property(
-            'substr(min(' ~ cdi.alphabetical(
-                'case when count_' ~ trait.name ~ ' >= ' ~ trait.minimum_sightings ~ ' then '
-                ~ text ~ ' end'
-            ) ~ '), 19)',
+            cdi.most_by('value', often, 'count_' ~ trait.name ~ ' >= ' ~ trait.minimum_sightings),
             {'number': 'numeric', 'text': 'string'}.get(trait.kind, trait.kind)
         ) }} as {{ trait.name }}
         {%- endfor %}
