@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cdi.audiences.cli import audience
-from cdi.errors import CdiError, DeliveryError, UsageError, mask_secrets
+from cdi.errors import CdiError, UsageError, mask_secrets
 from cdi.gates import OnFailure
 from cdi.gates.cli import validate
 from cdi.identity.cli import identity, why
@@ -23,6 +23,7 @@ from cdi.privacy.cli import privacy
 from cdi.project import Project, load_project
 from cdi.quarantine_cli import quarantine
 from cdi.report.cli import governance
+from cdi.sync.cli import fail_for, sync
 
 app = typer.Typer(
     name="cdi",
@@ -144,56 +145,25 @@ def run(
         )
         raise
     show_run(console, summary)
-    _fail_for(summary.syncs)
+    fail_for(summary.syncs)
 
 
-@app.command()
-def sync(
-    context: typer.Context,
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Activation models (default: all that declare a sync).")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Say what would be sent, and send nothing.")] = False,
-) -> None:
-    """Send what changed since the last delivery to the tools."""
-    from cdi.show import show_syncs
-    from cdi.sync import sync as sync_all
-
-    results = sync_all(context.obj.project(), names=names or [], dry_run=dry_run, console=console)
-    show_syncs(console, results, dry_run)
-    _fail_for(results)
-
-
-def _fail_for(results: list) -> None:
-    failed = [item for item in results if item.failed]
-    if failed:
-        raise DeliveryError(
-            f"{sum(item.failed for item in failed):,} rows were not delivered: "
-            + "; ".join(f"{item.sync}: {item.problem}" for item in failed),
-            "The next run sends them again.",
-        )
-
-
-@app.command("webhook-receiver")
-def webhook_receiver(
+@app.command("simulate-tools")
+def simulate_tools(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
-    secret_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the secret that requests are signed with.")
-    ] = None,
 ) -> None:
-    """Run a webhook receiver to try syncs on; GET /state says what it holds."""
-    import os
+    """Run a server that behaves as the tools do, to try syncs on; GET /state says what they hold."""
+    from cdi.simulator import Simulator
 
-    from cdi.receiver import WebhookReceiver
-
-    if secret_env and not os.environ.get(secret_env):
-        raise UsageError(f"The environment variable {secret_env} is not set.")
     try:
-        receiver = WebhookReceiver(port, os.environ[secret_env].encode() if secret_env else None)
+        with Simulator(port) as simulator:
+            console.print(f"Simulating {', '.join(simulator.tools)} at {simulator.url} until Ctrl-C.")
+            console.print(f"{simulator.url}/state says what they hold. Syncs find them with:")
+            for name, value in simulator.environment().items():
+                console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
+            simulator.wait()
     except OSError as error:
         raise UsageError(f"Port {port} cannot be used: {error.strerror}.", "Choose another with --port.") from None
-    console.print(f"Receiving at {receiver.url} until Ctrl-C; {receiver.url}state says what was received.")
-    receiver.serve_forever()
 
 
 @app.command()
@@ -206,7 +176,7 @@ def demo(
         "data/demo"
     ),
 ) -> None:
-    """Make demo data, run the whole job on it, and deliver to a receiver started for it."""
+    """Make demo data, run the whole job on it, and deliver to simulated tools."""
     from cdi.demo import run_demo
 
     run_demo(context.obj.project(), out, people, days, seed, console)
@@ -214,6 +184,7 @@ def demo(
 
 app.command()(why)
 app.command()(validate)
+app.add_typer(sync)
 app.add_typer(identity)
 app.add_typer(plan)
 app.add_typer(audience)

@@ -1,9 +1,7 @@
-"""The demo: raw files of a made-up shop through the whole job, into a receiver of our own."""
+"""The demo: raw files of a made-up shop through the whole job, into simulated tools."""
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 from rich.console import Console
@@ -13,34 +11,31 @@ from rich.table import Table
 from cdi.demo_data.generate import generate, parse_end
 from cdi.demo_data.show import counts_table
 from cdi.project import Project
-from cdi.receiver import WebhookReceiver
 from cdi.run import RunSummary, run
 from cdi.show import show_run
+from cdi.simulator import Simulator
 from cdi.warehouse import connect
 
 
 def run_demo(
     project: Project, folder: Path, people: int, days: int, seed: int, console: Console
 ) -> tuple[RunSummary, dict]:
-    """Make demo data, land, build, validate and sync it, and show the result and what the receiver holds.
+    """Make demo data, land, build, validate and sync it, and show the result and what the tools hold.
 
-    Returns the run's summary and the receiver's state. Data that is there from the same call is landed once.
+    Returns the run's summary and the tools' state. Data that is there from the same call is landed once.
     """
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("Making people", total=people)
         data = generate(people, days, seed, folder, parse_end(None), 2, lambda count: bar.advance(task, count))
     console.print(counts_table(data))
-    secret = secrets.token_hex(16)
-    with WebhookReceiver(secret=secret.encode()) as receiver:
-        os.environ["CDI_WEBHOOK_URL"] = receiver.url
-        os.environ["CDI_WEBHOOK_SECRET"] = secret
+    with Simulator() as simulator:
+        simulator.set_environment()
         summary = run(project, [str(folder / "raw")], console=console)
         show_run(console, summary)
-        state = receiver.state()
+        state = simulator.state()
     console.print()
-    console.print(
-        "The webhook receiver holds " + ", ".join(f"{count:,} of {name}" for name, count in state["held"].items())
-    )
+    held = state.get("webhook", {}).get("held", {})
+    console.print("The webhook's tool holds " + ", ".join(f"{count:,} of {name}" for name, count in held.items()))
     console.print(f"Files were written below {project.root / 'output'}.")
     with connect(project) as warehouse:
         rows = warehouse.query(

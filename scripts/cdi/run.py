@@ -24,7 +24,7 @@ from cdi.pii import refresh_masks
 from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.run_counts import RUN_COUNTS, ensure_run_counts
-from cdi.sync import SyncResult, sync
+from cdi.sync import Asked, SyncResult, sync
 from cdi.warehouse import Warehouse, connect, quote
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,8 @@ def run(
         _remember(warehouse, summary, started_at)
     if send:
         with _part(summary, "sync"):
-            summary.syncs = sync(project, results[0].manifest, console=console)
+            asked = Asked(ignores_gates=on_failure != OnFailure.STOP)
+            summary.syncs = sync(project, results[0].manifest, console=console, asked=asked)
     log.info("run finished", extra={"run_id": summary.run_id, **as_log(summary)})
     if unreadable:
         raise UsageError(

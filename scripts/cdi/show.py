@@ -96,8 +96,18 @@ def show_syncs(console: Console, results: list[SyncResult], dry_run: bool = Fals
     for item in results:
         if item.deleted:
             console.print(f"{item.sync}: {item.deleted:,} people to forget were handed over.", highlight=False)
+        if item.resent:
+            console.print(
+                f"{item.sync}: {item.resent:,} rows were sent again, which {item.tool} cannot tell.",
+                highlight=False,
+            )
         if item.problem:
-            console.print(f"[red]{item.sync}[/]: {item.problem}", highlight=False)
+            console.print(f"[red]{item.sync}[/]: {escape(item.problem)}", highlight=False)
+        if item.sample:
+            rows = Table(*(name.removeprefix("cdi_") for name in item.sample[0]), title=item.sync, box=None)
+            for row in item.sample:
+                rows.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+            console.print(rows)
 
 
 def _change(now: int, before: int | None) -> str:

@@ -18,6 +18,8 @@ import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from cdi.project import Project, load_project
+from cdi.simulator import Simulator
+from cdi.simulator.webhook import WebhookReceiver
 from cdi.warehouse import Warehouse, quote
 
 START = datetime(2026, 11, 1, 12, 0, 0)
@@ -107,3 +109,12 @@ def new_project(kind: str, root: Path, folder: Path, postgres_url: str | None) -
         if kind == "postgres":
             with psycopg.connect(postgres_url, autocommit=True) as server:
                 server.execute(f'drop database if exists "{name}" with (force)')
+
+
+@contextmanager
+def webhook_receiver(secret: str | None = "for-tests-only") -> Iterator[WebhookReceiver]:
+    """A receiver of webhooks, alone on a server; its `url` is where to post."""
+    receiver = WebhookReceiver(secret)
+    with Simulator(tools=[receiver]) as simulator:
+        receiver.url = simulator.url_of("webhook")
+        yield receiver

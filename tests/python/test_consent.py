@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from support import START, copy_project, land_messages, message, new_project
+from support import START, copy_project, land_messages, message, new_project, webhook_receiver
 
 from cdi.dbt import run_dbt
 from cdi.errors import UsageError
 from cdi.project import Project
-from cdi.receiver import WebhookReceiver
 from cdi.sync import sync
 from cdi.sync.declared import declared_syncs
 from cdi.warehouse import connect
@@ -149,7 +148,7 @@ def test_a_revoked_yes_takes_the_person_out_of_the_tool(project, monkeypatch):
     syncs = ["webhook__abandoned_cart"]
     # All that a choice changes.
     rebuild = ["run", "--select", "events", "consent_observations", "identifier_sets", "identity_graph"]
-    with WebhookReceiver(secret=b"for-tests-only") as receiver:
+    with webhook_receiver() as receiver:
         monkeypatch.setenv("CDI_WEBHOOK_SECRET", "for-tests-only")
         monkeypatch.setenv("CDI_WEBHOOK_URL", receiver.url)
         sync(made, names=syncs)

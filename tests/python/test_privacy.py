@@ -23,7 +23,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from support import START, copy_project, message, new_project
+from support import START, copy_project, message, new_project, webhook_receiver
 
 from cdi.dbt import run_dbt
 from cdi.errors import CdiError, UsageError
@@ -37,11 +37,11 @@ from cdi.privacy.keys import Hasher
 from cdi.privacy.requests import all_requests, request, resume
 from cdi.privacy.search import prove
 from cdi.project import Project
-from cdi.receiver import WebhookReceiver
+from cdi.simulator.webhook import WebhookReceiver
 from cdi.sync import sync
 from cdi.sync.tools import Batch, Delivery
-from cdi.sync.tools.file import FileTool
-from cdi.sync.tools.webhook import WebhookTool
+from cdi.sync.tools.file import Files
+from cdi.sync.tools.webhook import Webhook
 from cdi.warehouse import connect, quote
 
 AS_OF = (START + timedelta(days=10)).isoformat(sep=" ")
@@ -139,7 +139,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[World]:
     url = os.environ.get("CDI_TEST_POSTGRES")
     rows = random_rows(dice)
     with contextlib.ExitStack() as stack:
-        receiver = stack.enter_context(WebhookReceiver(secret=b"for-tests-only"))
+        receiver = stack.enter_context(webhook_receiver())
         patch.setenv("CDI_WEBHOOK_URL", receiver.url)
         project = stack.enter_context(new_project(request.param, root, folder / "one", url))
         never = stack.enter_context(new_project(request.param, root, folder / "other", url))
@@ -398,7 +398,7 @@ def test_what_is_asked_wrongly_does_nothing(world: World, monkeypatch, tmp_path:
 @pytest.mark.parametrize(("can_delete", "statuses"), [(True, ["FAILED", "FINISHED"]), (False, ["NOT_SUPPORTED"] * 2)])
 def test_a_tool_that_refuses_or_cannot_delete(world: World, monkeypatch, can_delete: bool, statuses: list[str]):
     name, batch = "webhook__high_value_customers", f"batch-{can_delete}"
-    monkeypatch.setattr(WebhookTool, "can_delete", can_delete)
+    monkeypatch.setattr(Webhook, "can_delete", can_delete)
     with connect(world.project) as warehouse:
         for table, column, value in (
             ("deletion_requests (batch_id, status, sync, key)", "$name, 'k'", "INITIALIZED"),
@@ -407,7 +407,7 @@ def test_a_tool_that_refuses_or_cannot_delete(world: World, monkeypatch, can_del
         ):
             values = {"batch": batch, "name": name}
             warehouse.execute(f"insert into cdi.{table} values ($batch, '{value}', {column})", values)
-    world.receiver.faults.answers[:] = [400]
+    world.receiver.faults.answers[:] = [401]
     seen = []
     for _ in range(2):
         sync(world.project, names=[name])
@@ -427,12 +427,12 @@ def test_files_that_were_written_forget(tmp_path: Path, kind: str):
         {"id": ["a", "b", "c"], "mail": ['"x", y', None, "z@example.com"], "n": [1, 2, 3]}
     )
     for sequence, operation in ((1, "upsert"), (2, "delete")):
-        tool = FileTool(options, Delivery("people", "id", tmp_path, f"run{sequence}", sequence))
+        tool = Files(options, Delivery("people", "id", tmp_path, f"run{sequence}", sequence))
         if operation == "upsert":
-            tool.send(Batch("upsert", rows, ""))
+            tool.send(Batch("upsert", rows, []))
         else:
             before = read_back(sorted((tmp_path / "out").iterdir())[0])
-            tool.delete(Batch("delete", pa.RecordBatch.from_pydict({"id": ["b", "never"]}), ""))
+            tool.delete(Batch("delete", pa.RecordBatch.from_pydict({"id": ["b", "never"]}), []))
         tool.finish()
     first, second = sorted((tmp_path / "out").iterdir())
     assert read_back(first) == [row for row in before if row["id"] != "b"]

@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import ROOT
+from support import webhook_receiver
 
 from cdi.demo_data.generate import generate
 from cdi.errors import GateError
-from cdi.receiver import WebhookReceiver
 from cdi.run import run
 from cdi.warehouse import connect
 
@@ -48,7 +48,7 @@ def project_copy(project_factory, tmp_path: Path, monkeypatch):
 
 def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monkeypatch):
     as_of = END.strftime("%Y-%m-%d %H:%M:%S")
-    with WebhookReceiver(secret=b"for-tests-only") as receiver:
+    with webhook_receiver() as receiver:
         monkeypatch.setenv("CDI_WEBHOOK_URL", receiver.url)
         first = run(project_copy, [str(demo_data)], as_of=as_of)
         assert first.rows_landed > 5_000
@@ -89,7 +89,7 @@ def test_a_failed_gate_stops_what_comes_after_it(project_copy, demo_data: Path, 
     check = project_copy.root / "tests" / "events" / "never_true.sql"
     check.parent.mkdir(exist_ok=True)
     check.write_text("-- Fails for every event.\nselect event_id from {{ ref('events') }}\n")
-    with WebhookReceiver() as receiver:
+    with webhook_receiver() as receiver:
         monkeypatch.setenv("CDI_WEBHOOK_URL", receiver.url)
         with pytest.raises(GateError, match=r"Test never_true failed: Got \d+ results"):
             run(project_copy, [f"till={demo_data / 'till'}"])

@@ -21,10 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support import webhook_receiver
 
 from cdi.errors import UsageError, WarehouseError
-from cdi.simulator import Simulator
-from cdi.simulator.webhook import WebhookReceiver
 from cdi.sync import sync
 from cdi.sync.declared import DeclaredSync, declared_syncs
 from cdi.sync.deliver import run_sync
@@ -45,13 +44,11 @@ WEBHOOK = declare("webhook", url_env="CDI_TEST_URL", secret_env="CDI_TEST_SECRET
 
 @pytest.fixture
 def receiver(monkeypatch):
-    receiver = WebhookReceiver(SECRET)
-    with Simulator(tools=[receiver]) as simulator:
-        monkeypatch.setenv("CDI_TEST_URL", simulator.url_of("webhook"))
+    with webhook_receiver(SECRET) as receiver:
+        monkeypatch.setenv("CDI_TEST_URL", receiver.url)
         monkeypatch.setenv("CDI_TEST_SECRET", SECRET)
         # The waits are tested once; elsewhere they would only make tests slow.
         monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
-        receiver.url = simulator.url
         yield receiver
 
 
@@ -267,7 +264,7 @@ def test_a_wrong_signature_is_refused(project, people, receiver, monkeypatch):
 def test_the_receiver_says_what_it_holds(project, people, receiver):
     fill(people, same(3))
     run_sync(project, people, WEBHOOK)
-    assert httpx.get(f"{receiver.url}/state").json()["webhook"]["held"] == {"people_sync": 3}
+    assert httpx.get(receiver.url.replace("/webhook", "/state")).json()["webhook"]["held"] == {"people_sync": 3}
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])

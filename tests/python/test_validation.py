@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from support import START, land_messages, message
+from support import START, land_messages, message, webhook_receiver
 
 from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import GateError, UsageError
@@ -27,7 +27,6 @@ from cdi.gates.suites import FOLDER, read_suite
 from cdi.landing.sources import find_tables
 from cdi.landing.tables import ensure_tables
 from cdi.project import Project, load_project
-from cdi.receiver import WebhookReceiver
 from cdi.report.governance import write_report
 from cdi.run import run
 from cdi.warehouse import Warehouse, connect, quote
@@ -467,7 +466,7 @@ def test_a_failed_gate_keeps_what_is_above_it_from_running(
         land_messages(warehouse, shop()[:400], 1)
     monkeypatch.setenv("CDI_WEBHOOK_SECRET", "for-tests-only")
     as_of = START.isoformat(sep=" ")
-    with WebhookReceiver(secret=b"for-tests-only") as receiver:
+    with webhook_receiver() as receiver:
         monkeypatch.setenv("CDI_WEBHOOK_URL", receiver.url)
         with pytest.raises(
             GateError, match=r"Gate events failed. events: There are few events. Seen: 400. Owner: anna"

@@ -23,6 +23,8 @@ class WebhookReceiver(SimulatedTool):
     def __init__(self, secret: str | None = SECRET) -> None:
         super().__init__()
         self.secret = secret
+        self.url = ""
+        """Its address, where somebody wrote it down."""
         self.held: dict[str, dict[Any, dict[str, Any]]] = {}
         self.seen_keys: set[str] = set()
 

@@ -1,0 +1,102 @@
+"""What syncs did, read back from the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cdi.project import Project
+from cdi.sync.declared import declared_syncs
+from cdi.warehouse import connect
+
+
+@dataclass(frozen=True)
+class SyncStatus:
+    """How a sync stands."""
+
+    sync: str
+    tool: str
+    schedule: str
+    held: int = 0
+    """Rows that the tool confirmed to hold."""
+    in_doubt: int = 0
+    """Rows of which nobody knows whether they arrived."""
+    rejected: int = 0
+    """Rows that the tool does not have, with a reason in cdi.sync_rejected."""
+    last_run_at: datetime | None = None
+    status: str = "never ran"
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One thing that was sent about a key, or that was not taken."""
+
+    at: datetime
+    sync: str
+    operation: str
+    outcome: str
+    """delivered, or the reason why not."""
+
+
+def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
+    """How every declared sync stands, by name; nothing is changed."""
+    syncs = declared_syncs(manifest)
+    with connect(project, read_only=True) as warehouse:
+        if not warehouse.relation_exists("cdi", "sync_changes"):
+            return [SyncStatus(item.name, item.tool_name, item.schedule) for item in syncs]
+        held = dict(
+            warehouse.query(
+                "select sync, count(*) from cdi.sync_state where delivered_at is not null and row_hash <> '' group by 1"
+            )
+        )
+        doubt = dict(
+            warehouse.query(
+                "select sync, count(distinct key) from (select sync, key from cdi.sync_in_flight union all"
+                " select sync, key from cdi.sync_state where row_hash = '') as unsure group by 1"
+            )
+        )
+        rejected = dict(warehouse.query("select sync, sum(count_rows) from cdi.sync_rejected group by 1"))
+        last = {
+            row[0]: row[1:]
+            for row in warehouse.query(
+                "select sync, started_at, status, coalesce(message, '') from (select *, row_number() over"
+                " (partition by sync order by started_at desc) as place from cdi.sync_runs) as runs where place = 1"
+            )
+        }
+    return [
+        SyncStatus(
+            item.name,
+            item.tool_name,
+            item.schedule,
+            held.get(item.name, 0),
+            doubt.get(item.name, 0),
+            int(rejected.get(item.name, 0)),
+            *last.get(item.name, (None, "never ran", "")),
+        )
+        for item in syncs
+    ]
+
+
+def sent_about(project: Project, key: str) -> list[Sent]:
+    """Everything that was ever sent about a key, oldest first.
+
+    A key is a row's key in any sync (a profile_id, say), or an identifier such as email:jane@example.com, which stands
+    for its profile.
+    """
+    with connect(project, read_only=True) as warehouse:
+        if not warehouse.relation_exists("cdi", "sync_changes"):
+            return []
+        keys = "select cast($key as text) as key"
+        if warehouse.relation_exists("identity", "identity_graph"):
+            keys += " union select profile_id from identity.identity_graph where identifier = $key"
+        rows = warehouse.query(
+            f"with keys as ({keys})"
+            " select delivered_at, sync, operation, 'delivered' from cdi.sync_changes where key in"
+            " (select key from keys) union all"
+            " select rejected_at, sync, operation, reason from cdi.sync_rejected where key in (select key from keys)"
+            " order by 1, 2",
+            {"key": key},
+        )
+    return [Sent(*row) for row in rows]
