@@ -23,6 +23,8 @@ class WebhookReceiver(SimulatedTool):
     def __init__(self, secret: str | None = SECRET) -> None:
         super().__init__()
         self.secret = secret
+        self.refuses = ""
+        """What must not stand in a request: the whole of it is refused."""
         self.url = ""
         """Its address, where somebody wrote it down."""
         self.held: dict[str, dict[Any, dict[str, Any]]] = {}
@@ -41,6 +43,8 @@ class WebhookReceiver(SimulatedTool):
             expected = "sha256=" + hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
             if not hmac.compare_digest(expected, request.headers.get("x-cdi-signature", "")):
                 return web.json_response({}, status=401)
+        if self.refuses and self.refuses.encode() in body:
+            return web.json_response({"error": f"{self.refuses} is no address"}, status=422)
         try:
             message = json.loads(body)
             sync, operation, rows = message["sync"], message["operation"], message["rows"]

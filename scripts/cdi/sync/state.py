@@ -235,9 +235,11 @@ class State:
             f"case when {_SENT_AS} = coalesce({HASH}, {_KIND}) then {_SENT_ID}"
             f" else md5($run_id || {_KIND} || {KEY} || coalesce({HASH}, '')) end"
         )
+        parameters = {**self.names, "limit": 2**62 if scope.limit is None else scope.limit}
         if self.sync.real_mode == "append":
             # The same event, whatever is known of it by now.
             message = KEY
+            parameters.pop("run_id")
         is_asked = (
             f"coalesce(rows.{KEY}, held.key) in (select key from cdi.sync_rejected where sync = $sync)"
             if scope.only_rejected
@@ -275,7 +277,7 @@ class State:
             ) as numbered
             where {_NUMBER} <= $limit
             """,
-            {**self.names, "limit": 2**62 if scope.limit is None else scope.limit},
+            parameters,
         )
         if self.warehouse.dialect == "postgres":
             # Without these every page is a scan of the whole plan, and the planner guesses.

@@ -1,0 +1,223 @@
+"""What a declaration says: fields, nulls, modes, guards, and what part of a difference a run is about."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+from support import webhook_receiver
+
+from cdi.errors import UsageError
+from cdi.sync import Asked
+from cdi.sync.declared import DeclaredSync, Field
+from cdi.sync.deliver import Stop, run_sync
+from cdi.sync.guards import Guards
+from cdi.sync.history import sent_about
+from cdi.sync.state import Scope, create_state_tables
+from cdi.sync.tools import http
+from cdi.warehouse import connect
+
+
+@pytest.fixture
+def receiver(monkeypatch):
+    with webhook_receiver(None) as receiver:
+        monkeypatch.setenv("CDI_TEST_URL", receiver.url)
+        monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+        yield receiver
+
+
+@pytest.fixture
+def people(project):
+    with connect(project) as warehouse:
+        create_state_tables(warehouse)
+        warehouse.execute("create schema activation")
+        warehouse.execute("create table activation.people (profile_id text, email text, city text, seen_at timestamp)")
+        yield warehouse
+
+
+def declare(**given) -> DeclaredSync:
+    options = {"url_env": "CDI_TEST_URL", **given.pop("options", {})}
+    return DeclaredSync(
+        "people_sync", "activation", "people", "people.yml", "webhook", "profile_id", options=options, **given
+    )
+
+
+def fill(warehouse, *rows: tuple) -> None:
+    warehouse.execute("delete from activation.people")
+    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
+    names = ("profile_id", "email", "city", "seen_at")
+    arrays = [pa.array(values, pa.string()) for values in columns[:3]]
+    arrays.append(pa.array([value for value in columns[3]], pa.string()).cast(pa.timestamp("us")))
+    warehouse.append("activation.people", pa.table(dict(zip(names, arrays, strict=True))).to_reader())
+
+
+def held(receiver) -> dict[str, dict]:
+    return receiver.held.get("people_sync", {})
+
+
+A, B = ("a", "a@example.com", "Graz", None), ("b", "b@example.com", None, None)
+CITY = (Field("id", "profile_id"), Field("home", "city", skips_null=True))
+
+
+def test_only_mapped_fields_are_sent_by_the_tools_names(project, people, receiver):
+    fill(people, A, B)
+    mapped = declare(fields=CITY)
+    assert run_sync(project, people, mapped).added == 2
+    # Null is left out of a field that is to be skipped.
+    assert held(receiver) == {"a": {"id": "a", "home": "Graz"}, "b": {"id": "b"}}
+    fill(people, ("a", "other@example.com", "Graz", None), B)
+    assert run_sync(project, people, mapped).changed == 0
+    # A new field sends the rows that have something in it, and no others.
+    fill(people, A, ("b", None, None, None))
+    more = declare(fields=(*CITY, Field("mail", "email")))
+    assert run_sync(project, people, more).changed == 1
+    fill(people, B)
+    assert run_sync(project, people, more).removed == 1
+    assert set(held(receiver)) == {"b"}
+
+
+def test_modes_send_what_they_say(project, people, receiver):
+    changed, new = ("a", "new@example.com", "Graz", None), ("c", "c@example.com", None, None)
+    for mode, a_mail, left in (
+        ("mirror", "new@example.com", {"a", "c"}),
+        ("upsert", "new@example.com", {"a", "b", "c"}),
+        ("create", "a@example.com", {"a", "b", "c"}),
+        ("append", "a@example.com", {"a", "b", "c"}),
+    ):
+        people.execute("delete from cdi.sync_state")
+        receiver.held.clear()
+        declared = declare(mode=mode)
+        fill(people, A, B)
+        run_sync(project, people, declared)
+        fill(people, changed, new)
+        run_sync(project, people, declared)
+        assert (held(receiver)["a"]["email"], set(held(receiver))) == (a_mail, left), mode
+        assert run_sync(project, people, declared).delivered == 0
+
+
+def test_upsert_removes_profiles_that_became_part_of_another(project, people, receiver):
+    people.execute("create schema identity")
+    people.execute("create table identity.identity_graph (identifier text, profile_id text)")
+    people.execute("insert into identity.identity_graph values ('email:a@example.com', 'a'), ('email:b', 'b')")
+    fill(people, A, B)
+    declared = declare(mode="upsert")
+    run_sync(project, people, declared)
+    # b left the model, but is somebody still; then b becomes part of a.
+    fill(people, A)
+    assert run_sync(project, people, declared).removed == 0
+    people.execute("update identity.identity_graph set profile_id = 'a'")
+    assert run_sync(project, people, declared).removed == 1
+    assert set(held(receiver)) == {"a"}
+    assert [(item.operation, item.outcome) for item in seen(project, people, "email:a@example.com")] == [
+        ("upsert", "delivered")
+    ]
+
+
+def seen(project, warehouse, key):
+    warehouse.close()
+    return sent_about(project, key)
+
+
+def test_append_goes_back_as_far_as_it_was_asked_to(project, people, receiver):
+    fill(people, ("a", "1", None, "2026-01-01"), ("b", "2", None, "2026-02-01"), ("c", "3", None, "2026-03-01"))
+    declared = declare(mode="append", time_column="seen_at", since="2026-02-15 00:00:00")
+    assert run_sync(project, people, declared).added == 1
+    asked = Asked(scope=Scope(since="2026-01-15 00:00:00"))
+    assert run_sync(project, people, declared, asked=asked).added == 1
+    # Later runs remember it.
+    fill(people, ("a", "1", None, "2026-01-01"), ("d", "4", None, "2026-01-20"))
+    assert run_sync(project, people, declared).added == 1
+    assert set(held(receiver)) == {"b", "c", "d"}
+
+
+def test_one_bad_row_does_not_take_the_others_with_it(project, people, receiver):
+    receiver.refuses = "bad@"
+    rows = [(f"p{number:02d}", f"p{number}@example.com", None, None) for number in range(20)]
+    fill(people, *rows[:7], ("p07", "bad@example.com", None, None), *rows[8:])
+    result = run_sync(project, people, declare())
+    assert (result.delivered, result.failed) == (19, 1)
+    # The tool's own words, without what was sent.
+    assert people.query("select key, reason from cdi.sync_rejected") == [
+        ("p07", 'HTTP 422 Unprocessable Entity: {"error": "***@ is no address"}')
+    ]
+    receiver.refuses = ""
+    assert run_sync(project, people, declare()).delivered == 1
+
+
+def test_a_rejected_row_is_told_and_tried_again_alone(project, people, receiver):
+    fill(people, A, B)
+    # The batch, then its halves.
+    receiver.faults.answers = [422, 422, None]
+    assert run_sync(project, people, declare()).failed == 1
+    assert people.query("select key, reason from cdi.sync_rejected") == [("a", "HTTP 422 Unprocessable Entity")]
+    fill(people, A, B, ("c", "c@example.com", None, None))
+    assert run_sync(project, people, declare(), asked=Asked(scope=Scope(only_rejected=True))).added == 1
+    assert set(held(receiver)) == {"a", "b"}
+    assert people.query("select count(*) from cdi.sync_rejected") == [(0,)]
+
+
+def test_a_limit_sends_a_few_and_full_sends_all(project, people, receiver):
+    fill(people, A, B)
+    assert run_sync(project, people, declare(), asked=Asked(scope=Scope(limit=1))).delivered == 1
+    assert run_sync(project, people, declare()).delivered == 1
+    assert run_sync(project, people, declare(), asked=Asked(scope=Scope(full=True))).changed == 2
+
+
+def test_guards_stop_before_anything_is_sent(project, people, receiver):
+    rows = [(f"p{number}", None, None, None) for number in range(200)]
+    fill(people, *rows)
+    run_sync(project, people, declare())
+    fill(people, *rows[:90])
+    # The default is for a model that came out half empty.
+    result = run_sync(project, people, declare())
+    assert result.is_blocked
+    assert "110 rows would be removed, more than 50% of the 200 that the tool holds" in result.problem
+    assert len(held(receiver)) == 200
+    assert people.query("select status from cdi.sync_runs order by started_at desc limit 1") == [("blocked",)]
+    assert run_sync(project, people, declare(), asked=Asked(dry_run=True)).is_blocked
+    assert run_sync(project, people, declare(), asked=Asked(ignores_guards=True)).delivered == 110
+    fill(people, *rows[:95])
+    assert run_sync(project, people, declare(guards=Guards(max_added=4))).is_blocked
+    assert run_sync(project, people, declare(guards=Guards(max_added=5))).delivered == 5
+    fill(people, *rows[:96])
+    people.execute("create schema events")
+    people.execute("create table events.events (loaded_at timestamp)")
+    people.execute("insert into events.events values (timestamp '2026-01-01 00:00:00')")
+    stale = run_sync(project, people, declare(guards=Guards(fresh_within=timedelta(hours=6))))
+    assert "the newest event is" in stale.problem
+
+
+def test_a_stop_finishes_the_page_in_flight(project, people, receiver, monkeypatch):
+    monkeypatch.setattr(http, "PAGE_ROWS", 5)
+    fill(people, *[(f"p{number}", None, None, None) for number in range(20)])
+    stop = Stop()
+    receiver.faults.answers = [None]
+    take = http.HttpTool.send
+
+    def asked_meanwhile(tool, batch):
+        outcome = take(tool, batch)
+        stop.signal = 15
+        return outcome
+
+    monkeypatch.setattr(http.HttpTool, "send", asked_meanwhile)
+    result = run_sync(project, people, declare(options={"batch_size": 5}), stop=stop)
+    assert (result.delivered, result.failed) == (5, 15)
+    assert people.query("select status from cdi.sync_runs") == [("stopped",)]
+    assert people.query("select count(*) from cdi.sync_in_flight") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"fields": (Field("mail", "emial"), Field("id", "profile_id"))}, "'emial' is no column of the model. Did you"),
+        ({"fields": (Field("mail", "email"),)}, "fields leaves out the key 'profile_id'"),
+        ({"mode": "update"}, "mode 'update' is nothing that webhook can do here"),
+        ({"object_name": "person"}, "object 'person' is not known"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_sent(project, people, receiver, given, problem):
+    with pytest.raises(UsageError, match=r"people\.yml, model people_sync, meta\.sync: ") as error:
+        run_sync(project, people, declare(**given))
+    assert problem in str(error.value)
+    assert receiver.counts["requests"] == 0
