@@ -109,6 +109,8 @@ class State:
         self.warehouse = warehouse
         self.sync = sync
         self.names = {"sync": sync.name, "run_id": run_id}
+        self._has_held = self._has_rejected = True
+        """Whether rows of the plan can be in cdi.sync_state, and in cdi.sync_rejected."""
 
     def columns(self) -> dict[str, str]:
         """The model's columns and their types (`json` for all that has parts).
@@ -290,6 +292,10 @@ class State:
             {"sync": self.sync.name},
         )[0][0]
         in_doubt = self.warehouse.query(f"select count(*) from cdi_sync_plan where {_DOUBT}")[0][0]
+        self._has_held = bool(held or in_doubt)
+        self._has_rejected = bool(
+            self.warehouse.query("select 1 from cdi.sync_rejected where sync = $sync limit 1", {"sync": self.sync.name})
+        )
         return Plan(list(sent), *(counts.get(kind, 0) for kind in _KINDS), rejected, held, in_doubt)
 
     def _is_merged(self) -> str:
@@ -360,11 +366,12 @@ class State:
                     "in_doubt": pa.array([item.in_doubt for item in failures.values()], pa.bool_()),
                 }
                 self.warehouse.append("cdi_sync_failures", pa.table(columns).to_reader())
-            self.warehouse.execute(
-                "delete from cdi.sync_state where sync = $sync"
-                f" and key in (select {KEY} from cdi_sync_plan where {_TAKEN} and {_WAS_HELD})",
-                page,
-            )
+            if self._has_held:
+                self.warehouse.execute(
+                    "delete from cdi.sync_state where sync = $sync"
+                    f" and key in (select {KEY} from cdi_sync_plan where {_TAKEN} and {_WAS_HELD})",
+                    page,
+                )
             self.warehouse.execute(
                 "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id)"
                 f" select $sync, {KEY}, {HASH}, cast($now as timestamp), $run_id from cdi_sync_plan"
@@ -382,26 +389,31 @@ class State:
                 f" where {_PAGE} and {_NUMBER} not in (select number from cdi_sync_failures where in_doubt))",
                 page,
             )
-            self.warehouse.execute(
-                f"delete from cdi.sync_rejected where sync = $sync and key in (select {KEY} from cdi_sync_plan"
-                f" where {_PAGE})",
-                page,
+            if self._has_rejected:
+                self.warehouse.execute(
+                    f"delete from cdi.sync_rejected where sync = $sync and key in (select {KEY} from cdi_sync_plan"
+                    f" where {_PAGE})",
+                    page,
+                )
+            if failures:
+                self._has_rejected = True
+                self.warehouse.execute(
+                    "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
+                    f" select $run_id, $sync, {KEY}, {_OPERATION}, failed.reason, 1, cast($now as timestamp) from"
+                    f" cdi_sync_plan as plan inner join cdi_sync_failures as failed on plan.{_NUMBER} = failed.number"
+                    f" where {_PAGE}",
+                    stamped,
+                )
+            taken = dict(
+                self.warehouse.query(
+                    f"select {_KIND}, count(*) from cdi_sync_plan where {_TAKEN} group by 1",
+                    {"first": first, "last": last},
+                )
             )
-            self.warehouse.execute(
-                "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
-                f" select $run_id, $sync, {KEY}, {_OPERATION}, failed.reason, 1, cast($now as timestamp)"
-                f" from cdi_sync_plan as plan inner join cdi_sync_failures as failed on plan.{_NUMBER} = failed.number"
-                f" where {_PAGE}",
-                stamped,
-            )
-            counts = ", ".join(
-                f"delivered_{kind} = delivered_{kind}"
-                f" + (select count(*) from cdi_sync_plan where {_TAKEN} and {_KIND} = '{kind}')"
-                for kind in _KINDS
-            )
+            counts = ", ".join(f"delivered_{kind} = delivered_{kind} + {taken.get(kind, 0)}" for kind in _KINDS)
             self.warehouse.execute(
                 f"update cdi.sync_runs set {counts} where run_id = $run_id and sync = $sync",
-                {**page, "run_id": self.names["run_id"]},
+                self.names,
             )
 
     def forget_solved(self, scope: Scope) -> None:

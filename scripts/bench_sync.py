@@ -1,0 +1,119 @@
+"""Syncs at size: a first sync beside a bare loop of posts, a difference on many rows, and a sync with nothing to do.
+
+python scripts/bench_sync.py [--rows 1000000] [--compared 10000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+
+from cdi.simulator import Simulator
+from cdi.simulator.webhook import WebhookReceiver
+from cdi.sync.declared import DeclaredSync
+from cdi.sync.deliver import run_sync
+from cdi.sync.state import create_state_tables
+from cdi.sync.tools.json_values import to_json
+from cdi.warehouse import DuckDBWarehouse, Warehouse
+
+FIELDS = ("profile_id", "email", "first_name", "orders", "revenue", "seen_at")
+
+
+def serve(ports: multiprocessing.Queue) -> None:
+    """A tool in a process of its own, as tools are."""
+    with Simulator(tools=[WebhookReceiver(None)]) as simulator:
+        ports.put(simulator.url_of("webhook"))
+        simulator.wait()
+
+
+def open_warehouse(folder: Path, rows: int, memory: str) -> Warehouse:
+    """A warehouse with an activation model of `rows` people."""
+    warehouse = DuckDBWarehouse(str(folder / f"bench{rows}.duckdb"), settings={"threads": 2, "memory_limit": memory})
+    create_state_tables(warehouse)
+    warehouse.execute("create schema activation")
+    warehouse.execute(
+        "create table activation.people as select md5(cast(n as text)) as profile_id,"
+        " 'person' || n || '@example.com' as email, 'First' || n % 1000 as first_name,"
+        " cast(n % 40 as integer) as orders,"
+        " cast(n % 50000 / 7 as numeric(18, 2)) as revenue,"
+        f" timestamp '2026-01-01' + to_seconds(n % 8000000) as seen_at from range({rows}) as t(n)"
+    )
+    return warehouse
+
+
+def timed(name: str, work: object) -> float:
+    """Seconds of a call, printed."""
+    started = time.monotonic()
+    work()  # type: ignore[operator]
+    seconds = time.monotonic() - started
+    print(f"{name:<58}{seconds:8.2f} s", flush=True)
+    return seconds
+
+
+def main() -> None:
+    """Run all and print the numbers."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=int, default=1_000_000)
+    arguments.add_argument("--compared", type=int, default=10_000_000)
+    options = arguments.parse_args()
+    ports: multiprocessing.Queue = multiprocessing.Queue()
+    tool = multiprocessing.Process(target=serve, args=(ports,), daemon=True)
+    tool.start()
+    os.environ["CDI_BENCH_URL"] = ports.get()
+    declared = DeclaredSync(
+        "people_sync", "activation", "people", "people.yml", "webhook", "profile_id", {"url_env": "CDI_BENCH_URL"}
+    )
+    project = SimpleNamespace(root=Path())
+    with tempfile.TemporaryDirectory() as folder:
+        with open_warehouse(Path(folder), options.rows, "250MB") as warehouse:
+            print(f"{options.rows:,} rows, 500 a request")
+            first = timed("first sync", lambda: run_sync(project, warehouse, declared))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"{'peak memory of the sync':<58}{peak:8.0f} MB")
+            timed("sync with nothing to do", lambda: run_sync(project, warehouse, declared))
+            # Bodies as they left, made before the clock starts; the loop posts them and does nothing else.
+            bodies = []
+            for start in range(0, options.rows, 500):
+                rows = warehouse.fetch(f"select {', '.join(FIELDS)} from activation.people limit 500 offset {start}")
+                message = {"sync": "bare", "operation": "upsert", "key": "profile_id",
+                           "rows": [row for batch in rows for row in batch.to_pylist()]}  # fmt: skip
+                bodies.append(to_json(message))
+        with httpx.Client() as client:
+
+            def post() -> None:
+                for body in bodies:
+                    client.post(os.environ["CDI_BENCH_URL"], content=body).raise_for_status()
+
+            bare = timed("bare loop of the same posts", post)
+        print(f"{'first sync / bare loop (wanted: 2)':<58}{first / bare:8.2f}")
+        if options.compared:
+            with open_warehouse(Path(folder), options.compared, "6GB") as warehouse:
+                print(f"{options.compared:,} rows, 1% changed")
+                pretend_delivered(warehouse, declared)
+                timed("difference (wanted: 15 s)", lambda: run_sync(project, warehouse, declared, dry_run=True))
+    tool.terminate()
+
+
+def pretend_delivered(warehouse: Warehouse, declared: DeclaredSync) -> None:
+    """The state as after a sync of all rows, of which 1% change afterwards."""
+    from cdi.sync.state import State
+
+    state = State(warehouse, declared, "before")
+    state.plan()
+    warehouse.execute(
+        "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id)"
+        " select 'people_sync', cdi_key, cdi_hash, timestamp '2026-01-01', 'before' from cdi_sync_plan"
+    )
+    warehouse.execute("update activation.people set orders = orders + 1 where orders % 40 = 3 and revenue < 2860")
+
+
+if __name__ == "__main__":
+    main()
