@@ -221,3 +221,19 @@ def test_what_cannot_be_is_said_before_anything_is_sent(project, people, receive
         run_sync(project, people, declare(**given))
     assert problem in str(error.value)
     assert receiver.counts["requests"] == 0
+
+
+def test_a_tool_in_a_bad_way_ends_up_with_what_the_model_holds(project, people, receiver, monkeypatch):
+    monkeypatch.setattr(http, "PAGE_ROWS", 40)
+    receiver.faults.shares = {500: 0.2, 429: 0.15, "drop": 0.1, "half": 0.1, 400: 0.05}
+    declared = declare(options={"batch_size": 5, "connections": 4})
+    for version in range(3):
+        rows = [(f"p{number:03d}", f"{number}@v{version}", None, None) for number in range(version * 20, 200)]
+        fill(people, *rows)
+        run_sync(project, people, declared)
+    for _ in range(30):
+        if not run_sync(project, people, declared).failed:
+            break
+    assert {key: row["email"] for key, row in held(receiver).items()} == {row[0]: row[1] for row in rows}
+    assert people.query("select count(*) from cdi.sync_rejected") == [(0,)]
+    assert people.query("select count(*) from cdi.sync_in_flight") == [(0,)]
