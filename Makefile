@@ -48,7 +48,8 @@ bench: setup  ## Time and memory at 10 million events, beside plain copies (abou
 	@set -e; url=$$(scripts/postgres.sh start); trap 'scripts/postgres.sh stop' EXIT; \
 	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench.py; \
 	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench_identity.py; \
-	$(BIN)/python scripts/bench_traits.py
+	$(BIN)/python scripts/bench_traits.py; \
+	$(BIN)/python scripts/bench_sync.py
 
 lock: setup  ## Resolve the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -79,21 +80,24 @@ def status(context: typer.Context) -> None:
 
     project = context.obj.project()
     table = Table(box=None, padding=(0, 1))
-    for name, justify in (("sync", "left"), ("tool", "left"), ("held", "right"), ("in doubt", "right"),
-                          ("rejected", "right"), ("last run (UTC)", "left"), ("", "left")):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=name == "sync")
+    for name, justify in (("sync", "left"), ("held", "right"), ("doubt", "right"), ("rejected", "right"),
+                          ("ran (UTC)", "left"), ("", "left")):  # fmt: skip
+        table.add_column(name, justify=justify, no_wrap=True)
+    messages = []
     for item in sync_statuses(project, load_manifest(project)):
         table.add_row(
             item.sync,
-            item.tool,
             f"{item.held:,}",
             f"{item.in_doubt:,}",
             f"{item.rejected:,}",
-            f"{item.last_run_at:%Y-%m-%d %H:%M}" if item.last_run_at else "",
-            f"{item.status}{': ' + item.message if item.message else ''}",
+            f"{item.last_run_at:%d %b %H:%M}" if item.last_run_at else "",
+            item.status,
             style="red" if item.status in ("failed", "blocked") else None,
         )
+        messages += [f"{item.sync}: {item.message}"] if item.message else []
     console.print(table)
+    for message in messages:
+        console.print(escape(message), highlight=False)
     console.print("Why rows were rejected: cdi.sync_rejected.")
 
 
