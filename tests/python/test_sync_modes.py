@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import pyarrow as pa
 import pytest
 from support import webhook_receiver
 
-from cdi.errors import UsageError
+from cdi.errors import UsageError, WarehouseError
 from cdi.sync import Asked
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import Stop, run_sync
@@ -237,3 +238,86 @@ def test_a_tool_in_a_bad_way_ends_up_with_what_the_model_holds(project, people, 
     assert {key: row["email"] for key, row in held(receiver).items()} == {row[0]: row[1] for row in rows}
     assert people.query("select count(*) from cdi.sync_rejected") == [(0,)]
     assert people.query("select count(*) from cdi.sync_in_flight") == [(0,)]
+
+
+def test_a_warehouse_that_goes_away_is_said_plainly_and_nothing_is_lost(project, people, receiver, monkeypatch):
+    if project.dialect == "duckdb":
+        pytest.skip("DuckDB is a part of the process")
+    monkeypatch.setattr(http, "PAGE_ROWS", 5)
+    rows = [(f"p{number:02d}", f"{number}@example.com", None, None) for number in range(20)]
+    fill(people, *rows)
+    backend = people.query("select pg_backend_pid()")[0][0]
+    take = http.HttpTool.send
+
+    def gone_afterwards(tool, batch):
+        outcome = take(tool, batch)
+        with connect(project) as other:
+            other.query("select pg_terminate_backend($pid)", {"pid": backend})
+        return outcome
+
+    with monkeypatch.context() as patch:
+        patch.setattr(http.HttpTool, "send", gone_afterwards)
+        with pytest.raises(WarehouseError, match="went away"):
+            run_sync(project, people, declare(options={"batch_size": 5}))
+    assert len(held(receiver)) == 5
+    with connect(project) as again:
+        fill(again, *rows[1:])
+        result = run_sync(project, again, declare(options={"batch_size": 5}))
+        assert (result.added, result.removed, result.failed) == (19, 1, 0)
+        assert again.query("select status, count(*) from cdi.sync_runs group by 1 order by 1") == [
+            ("interrupted", 1),
+            ("succeeded", 1),
+        ]
+    assert set(held(receiver)) == {row[0] for row in rows[1:]}
+    # What was in doubt kept its ids: the receiver knew them.
+    assert receiver.counts["rows"] == 25
+
+
+def test_a_second_scheduler_finds_the_sync_taken(project, people, receiver):
+    if project.dialect == "duckdb":
+        pytest.skip("a DuckDB file has one writing process")
+    fill(people, A)
+    taken = pytest.raises(WarehouseError, match="Another process holds the lock 'sync people_sync'")
+    with connect(project) as other, other.lock("sync people_sync"), taken:
+        run_sync(project, people, declare())
+    assert run_sync(project, people, declare()).delivered == 1
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_killed_at_every_statement_it_goes_on_where_it_was(project, people, receiver, monkeypatch):
+    """A run is ended before its first statement that writes, before its second, and so on, and then run again."""
+    monkeypatch.setattr(http, "PAGE_ROWS", 4)
+    declared = declare(options={"batch_size": 2})
+    execute = type(people).execute
+    for point in range(1, 200):
+        for table in ("sync_state", "sync_in_flight", "sync_runs", "sync_changes", "sync_rejected"):
+            people.execute(f"delete from cdi.{table}")
+        receiver.held.clear()
+        fill(people, *[(f"p{number}", "before", None, None) for number in range(8)])
+        run_sync(project, people, declared)
+        fill(people, *[(f"p{number}", f"after{number % 2}", None, None) for number in range(3, 11)])
+        left = point
+
+        def killing(warehouse, *arguments):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Killed
+            return execute(warehouse, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(people), "execute", killing)
+            with contextlib.suppress(Killed):
+                run_sync(project, people, declared)
+        was_killed = left == 0
+        run_sync(project, people, declared)
+        wanted = {f"p{number}": f"after{number % 2}" for number in range(3, 11)}
+        assert {key: row["email"] for key, row in held(receiver).items()} == wanted, point
+        assert run_sync(project, people, declared).delivered == 0
+        if not was_killed:
+            break
+    assert not was_killed
+    assert point > 20
