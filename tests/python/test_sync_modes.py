@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
+import yaml
+from conftest import ROOT
 from support import webhook_receiver
 
 from cdi.errors import UsageError, WarehouseError
@@ -321,3 +323,13 @@ def test_killed_at_every_statement_it_goes_on_where_it_was(project, people, rece
             break
     assert not was_killed
     assert point > 20
+
+
+def test_every_sync_that_ships_is_in_an_exposure():
+    folder = ROOT / "models" / "activation"
+    exposures = yaml.safe_load((folder / "_exposures.yml").read_text())["exposures"]
+    exposed = {reference for exposure in exposures for reference in exposure["depends_on"]}
+    models = [model for path in folder.glob("*/*.yml") for model in yaml.safe_load(path.read_text())["models"]]
+    synced = {f"ref('{model['name']}')" for model in models if "sync" in model["config"].get("meta", {})}
+    assert synced
+    assert exposed == synced
