@@ -11,9 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from cdi.simulator.base import Handler, SimulatedTool
+from cdi.simulator.braze import Braze
 from cdi.simulator.webhook import WebhookReceiver
 
-SIMULATED: tuple[type[SimulatedTool], ...] = (WebhookReceiver,)
+SIMULATED: tuple[type[SimulatedTool], ...] = (Braze, WebhookReceiver)
 
 
 class Simulator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pyarrow as pa
 
@@ -133,6 +133,10 @@ class Tool:
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         self.delivery = delivery
         self.given = {name: option.default for name, option in self.options.items()} | options
+
+    def refuse(self, problem: str, hint: str = "") -> NoReturn:
+        """Raises UsageError: the declaration cannot be."""
+        raise UsageError(problem, hint)
 
     def require_field(self, name: str, why: str = "") -> None:
         """Raises UsageError where the declaration does not map a field that the tool cannot do without."""
