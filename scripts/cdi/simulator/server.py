@@ -10,11 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
+from cdi.simulator.acme_crm import AcmeCrm
 from cdi.simulator.base import Handler, SimulatedTool
 from cdi.simulator.braze import Braze
+from cdi.simulator.google_ads import GoogleAds
+from cdi.simulator.meta import Meta
 from cdi.simulator.webhook import WebhookReceiver
 
-SIMULATED: tuple[type[SimulatedTool], ...] = (Braze, WebhookReceiver)
+SIMULATED: tuple[type[SimulatedTool], ...] = (AcmeCrm, Braze, GoogleAds, Meta, WebhookReceiver)
 
 
 class Simulator:

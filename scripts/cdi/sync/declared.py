@@ -11,7 +11,7 @@ from typing import Any
 
 from cdi.errors import UsageError
 from cdi.sync.guards import Guards
-from cdi.sync.tools import MODES, TOOLS, Delivery, Option, Tool
+from cdi.sync.tools import MODES, TOOLS, Delivery, Option, Tool, tools_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class DeclaredSync:
     """In mode append: rows before this moment are not sent (`cdi sync --since` sends them)."""
     pii: frozenset[str] = frozenset()
     """Columns that the model's YAML calls personal."""
+    tools: Mapping[str, Mapping[str, type[Tool]]] = field(default_factory=lambda: TOOLS, repr=False, compare=False)
+    """Tools that there are: those of the project too, where it declares some."""
 
     def error(self, problem: str, hint: str = "") -> UsageError:
         """An error that names file, model and problem."""
@@ -62,9 +64,9 @@ class DeclaredSync:
     @property
     def tool_class(self) -> type[Tool]:
         """Who delivers it; raises UsageError for a tool or object that does not exist."""
-        if self.tool_name not in TOOLS:
-            raise self.error(f"tool '{self.tool_name}' is not known.", f"Known tools: {', '.join(sorted(TOOLS))}.")
-        objects = TOOLS[self.tool_name]
+        if self.tool_name not in self.tools:
+            raise self.error(f"tool '{self.tool_name}' is not known.", f"Known tools: {', '.join(sorted(self.tools))}.")
+        objects = self.tools[self.tool_name]
         if self.object_name and self.object_name not in objects:
             raise self.error(
                 f"object '{self.object_name}' is not known.", f"{self.tool_name} has: {', '.join(objects)}."
@@ -141,8 +143,12 @@ class DeclaredSync:
 _OWN_KEYS = ("tool", "object", "key", "mode", "fields", "nulls", "guards", "schedule", "time", "since")
 
 
-def declared_syncs(manifest: Any, names: Iterable[str] = ()) -> list[DeclaredSync]:
-    """The syncs of a dbt manifest, by name; raises UsageError for a wrong declaration or an unknown name."""
+def declared_syncs(manifest: Any, names: Iterable[str] = (), root: Path | None = None) -> list[DeclaredSync]:
+    """The syncs of a dbt manifest, by name; raises UsageError for a wrong declaration or an unknown name.
+
+    `root` is the folder of the project, which may declare tools of its own.
+    """
+    tools = tools_of(root) if root else TOOLS
     nodes = {
         node.name: node
         for node in manifest.nodes.values()
@@ -156,10 +162,10 @@ def declared_syncs(manifest: Any, names: Iterable[str] = ()) -> list[DeclaredSyn
                 f"There is no sync '{name}'.",
                 (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(sorted(nodes)) or 'none'}.",
             )
-    return [_declared(nodes[name]) for name in chosen]
+    return [_declared(nodes[name], tools) for name in chosen]
 
 
-def _declared(node: Any) -> DeclaredSync:
+def _declared(node: Any, tools: Mapping[str, Mapping[str, type[Tool]]]) -> DeclaredSync:
     declaration = node.config.meta["sync"]
     if node.config.materialized != "activation":
         raise UsageError(
@@ -171,7 +177,7 @@ def _declared(node: Any) -> DeclaredSync:
     path = (node.patch_path or node.original_file_path).split("://")[-1]
     sync = DeclaredSync(node.name, node.schema, node.alias, path, str(given.get("tool", "")), given.get("key", ""))
     if not sync.tool_name:
-        raise sync.error("tool is missing.", f"Known tools: {', '.join(sorted(TOOLS))}.")
+        raise sync.error("tool is missing.", f"Known tools: {', '.join(sorted(tools))}.")
     if not sync.key or not isinstance(sync.key, str):
         raise sync.error("key is missing.", "Name the column that identifies a row for the tool.")
     mode = str(given.get("mode") or "")
@@ -204,6 +210,7 @@ def _declared(node: Any) -> DeclaredSync:
             for name, column in (getattr(node, "columns", None) or {}).items()
             if (column.config.meta or column.meta or {}).get("pii")
         ),
+        tools=tools,
     )
     if (declared.since or declared.time_column) and declared.real_mode != "append":
         raise sync.error("time and since go with mode append.")

@@ -118,7 +118,7 @@ def sync(
     asked = replace(asked or Asked(), dry_run=dry_run or bool(asked and asked.dry_run))
     if asked.scope.since:
         asked = replace(asked, scope=replace(asked.scope, since=moment(asked.scope.since)))
-    syncs = declared_syncs(manifest or load_manifest(project), names)
+    syncs = declared_syncs(manifest or load_manifest(project), names, project.root)
     results = []
     stop = Stop()
     with connect(project) as warehouse, stop.watched():

@@ -42,7 +42,7 @@ class Sent:
 
 def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
     """How every declared sync stands, by name; nothing is changed."""
-    syncs = declared_syncs(manifest)
+    syncs = declared_syncs(manifest, root=project.root)
     with connect(project, read_only=True) as warehouse:
         if not warehouse.relation_exists("cdi", "sync_changes"):
             return [SyncStatus(item.name, item.tool_name, item.schedule) for item in syncs]

@@ -1,15 +1,37 @@
 """The tools that syncs deliver to, each one small module."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from cdi.errors import UsageError
 from cdi.sync.tools.base import MODES, Batch, Delivery, Failure, Option, Outcome, RefusedError, Tool
 from cdi.sync.tools.braze import BrazeEvents, BrazeUsers
+from cdi.sync.tools.declared_http import http_tools
 from cdi.sync.tools.file import Files
+from cdi.sync.tools.google_ads import GoogleAdsAudience
+from cdi.sync.tools.meta import MetaAudience
+from cdi.sync.tools.postgres import Tables
 from cdi.sync.tools.webhook import Webhook
 
 TOOLS: dict[str, dict[str, type[Tool]]] = {
     "braze": {"user": BrazeUsers, "event": BrazeEvents},
     "file": {"row": Files},
+    "google_ads": {"audience": GoogleAdsAudience},
+    "meta": {"audience": MetaAudience},
+    "postgres": {"row": Tables},
     "webhook": {"row": Webhook},
 }
 """Name in meta.sync.tool to what may stand in meta.sync.object, the usual one first, and who delivers it."""
 
-__all__ = ["MODES", "TOOLS", "Batch", "Delivery", "Failure", "Option", "Outcome", "RefusedError", "Tool"]
+
+def tools_of(root: Path) -> Mapping[str, Mapping[str, type[Tool]]]:
+    """TOOLS, and those that a project declares in YAML; raises UsageError where one of these cannot be."""
+    declared = http_tools(root)
+    if taken := sorted(declared.keys() & TOOLS.keys()):
+        raise UsageError(
+            f"dbt_project.yml, vars.http_tools: there is a tool '{taken[0]}' already.", "Name it otherwise."
+        )
+    return TOOLS | {name: {"row": tool} for name, tool in declared.items()}
+
+
+__all__ = ["MODES", "TOOLS", "Batch", "Delivery", "Failure", "Option", "Outcome", "RefusedError", "Tool", "tools_of"]

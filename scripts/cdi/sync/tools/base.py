@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -137,6 +138,14 @@ class Tool:
     def refuse(self, problem: str, hint: str = "") -> NoReturn:
         """Raises UsageError: the declaration cannot be."""
         raise UsageError(problem, hint)
+
+    def environment(self, option: str) -> str:
+        """The value of the variable that an option names; raises UsageError where it is not set."""
+        name = self.given.get(option)
+        value = os.environ.get(name or "", "")
+        if not value:
+            raise UsageError(f"{option}: the environment variable {name} is not set.", "Set it and sync again.")
+        return value
 
     def require_field(self, name: str, why: str = "") -> None:
         """Raises UsageError where the declaration does not map a field that the tool cannot do without."""

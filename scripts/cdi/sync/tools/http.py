@@ -183,19 +183,18 @@ class HttpTool(Tool):
         """Headers of every request: who we are."""
         return {}
 
+    def refusal(self, response: httpx.Response) -> RefusedError:
+        """What an answer means that is neither good nor worth another attempt."""
+        status, message = response.status_code, self.sentence(response)
+        if status in BAD_ROWS:
+            return BadRowsError(message)
+        return RefusedError(message, in_doubt=status >= 500, is_final=status < 500)
+
     def words(self, response: httpx.Response) -> str:
         """What the tool said, in an answer that is not good; it is masked and cut later."""
         return response.text
 
     # What all have in common.
-
-    def environment(self, option: str) -> str:
-        """The value of the variable that an option names; raises UsageError where it is not set."""
-        name = self.given.get(option)
-        value = os.environ.get(name or "", "")
-        if not value:
-            raise UsageError(f"{option}: the environment variable {name} is not set.", "Set it and sync again.")
-        return value
 
     def _address(self) -> str:
         name = self.given["url_env"]
@@ -356,9 +355,7 @@ class HttpTool(Tool):
         message = self.sentence(response)
         if status in TRY_AGAIN:
             raise _TryAgainError(message, in_doubt=status not in NOT_TAKEN, after=_retry_after(response))
-        if status in BAD_ROWS:
-            raise BadRowsError(message)
-        raise RefusedError(message, in_doubt=status >= 500, is_final=status < 500)
+        raise self.refusal(response)
 
     def sentence(self, response: httpx.Response) -> str:
         """Status and words of an answer; `masked` makes it fit to be kept."""
