@@ -227,6 +227,18 @@ def test_meta_compares_all_fields_in_their_normal_form(project, people, tools):
     assert len(tools.meta.members) == 0
 
 
+def test_a_phone_that_is_the_key_is_removed_as_it_was_added(project, people, tools):
+    for tool, sync in (
+        (tools.meta, audience({"PHONE": "phone", "COUNTRY": "tier"}, region="AT")),
+        (tools.google_ads, customers({"phone_number": "phone"}, region="AT")),
+    ):
+        people.execute("delete from cdi.sync_state")
+        fill(people, {"p1": {"phone": "0664 1234567", "tier": "DE"}})
+        run_sync(project, people, sync)
+        fill(people, {})
+        assert (len(tool.members), run_sync(project, people, sync).removed, len(tool.members)) == (1, 1, 0)
+
+
 def test_more_rows_than_meta_takes_at_once(project, people, tools):
     people.execute(
         "insert into activation.people (profile_id, email)"

@@ -246,7 +246,7 @@ def _check_names(value: Any, known: set[str], place: str) -> None:
 def _headers(given: Mapping[str, Any], place: str) -> dict[str, Any]:
     headers = _mapping(given.get("headers") or {}, f"{place}.headers")
     _check_names(headers, _HEADER_NAMES, f"{place}.headers")
-    return {name: templates.structure(value, f"{place}.headers.{name}") for name, value in headers.items()}
+    return {name.lower(): templates.structure(value, f"{place}.headers.{name}") for name, value in headers.items()}
 
 
 def _rejected(given: Any, place: str) -> _Rejected | None:

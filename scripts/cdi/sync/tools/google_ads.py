@@ -60,7 +60,7 @@ class GoogleAdsAudience(HttpTool):
         # What the members agreed to, by the Digital Markets Act.
         "ad_user_data": Option(choices=("granted", "denied")),
         "ad_personalization": Option(choices=("granted", "denied")),
-        # The country of phone numbers without a country code, where a row has no region_code.
+        # The country of phone numbers without a country code, where region_code does not say.
         "region": Option(default=""),
     }
 
@@ -153,8 +153,10 @@ class GoogleAdsAudience(HttpTool):
         region = normalise.country(row.get("region_code"))
         for address in _values(row.get("email_address")):
             yield {"emailAddress": normalise.hashed(address, normalise.google_email)}
+        # A key has to look the same when nothing else is left of its row.
+        near = "" if self.delivery.key == "phone_number" else region
         for number in _values(row.get("phone_number")):
-            yield {"phoneNumber": normalise.hashed(number, lambda text: self._phone(text, region))}
+            yield {"phoneNumber": normalise.hashed(number, lambda text: self._phone(text, near))}
         given, family = (normalise.hashed(row.get(name), normalise.name) for name in ADDRESS[:2])
         code = str(row.get("postal_code") or "").strip()
         if given and family and region and code:
@@ -163,7 +165,7 @@ class GoogleAdsAudience(HttpTool):
             }
 
     def _phone(self, text: str, region: str) -> str:
-        digits = normalise.phone(text, region or self.given["region"])
+        digits = normalise.phone(text, region, self.given["region"])
         return f"+{digits}" if digits else ""
 
 

@@ -71,7 +71,7 @@ class MetaAudience(HttpTool):
     options: ClassVar[dict[str, Option]] = {
         "token_env": Option(default="CDI_META_TOKEN"),
         "audience": Option(required=True),
-        # The country of phone numbers without a country code, where a row has no COUNTRY.
+        # The country of phone numbers without a country code, where COUNTRY does not say.
         "region": Option(default=""),
         "batch_size": Option(int, default=10_000),
     }
@@ -146,8 +146,9 @@ class MetaAudience(HttpTool):
         if name in PLAIN:
             return "" if value is None else str(value)
         if name == "PHONE":
-            region = normalise.country(row.get("COUNTRY")) or self.given["region"]
-            return normalise.hashed(value, lambda text: normalise.phone(text, region))
+            # A key has to look the same when nothing else is left of its row.
+            near = "" if name == self.delivery.key else row.get("COUNTRY")
+            return normalise.hashed(value, lambda text: normalise.phone(text, near, self.given["region"]))
         return normalise.hashed(value, HASHED[name])
 
 

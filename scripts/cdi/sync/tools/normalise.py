@@ -56,10 +56,10 @@ def google_email(value: Any) -> str:
     return f"{user}@{domain}" if user else ""
 
 
-def phone(value: Any, region: str = "") -> str:
+def phone(value: Any, *countries: Any) -> str:
     """The digits of a phone number with its country code (E.164 without the plus).
 
-    `region` is the country, in two letters, of numbers that are written without a country code.
+    `countries` are where a number is from that is written without a country code; the first one of two letters counts.
     """
     # Its tables take a while to read: only who has phone numbers waits for them.
     import phonenumbers
@@ -67,8 +67,9 @@ def phone(value: Any, region: str = "") -> str:
     text = _text(value)
     if not text:
         return ""
+    region = next((code.upper() for code in map(_text, countries) if len(code) == 2), None)
     try:
-        number = phonenumbers.parse(text, region.upper() or None)
+        number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException as error:
         if error.error_type == error.INVALID_COUNTRY_CODE and not text.startswith("+"):
             raise RowError("the phone has no country code") from None
