@@ -214,6 +214,24 @@ def test_meta_names_no_invalid_row_so_halves_find_it(project, people, tools):
     assert len(tools.meta.members) == 15
 
 
+def test_whom_meta_took_beside_an_invalid_row_can_still_be_removed(project, people, tools):
+    rows = {f"p{number:02d}": {"email": f"{number:08d}-0000-0000-0000-000000000000"} for number in range(4)}
+    fill(people, rows | {"p04": {"email": "no device"}})
+    # The first request takes four; then Meta lets nobody in.
+    tools.meta.faults.answers = [None, 403]
+    assert run_sync(project, people, audience({"MADID": "email"})).delivered == 0
+    assert len(tools.meta.members) == 4
+    fill(people, {})
+    run_sync(project, people, audience({"MADID": "email"}))
+    assert len(tools.meta.members) == 0
+
+
+def test_a_request_that_is_too_large_is_halved(project, people, tools):
+    fill(people, many(4))
+    tools.meta.faults.answers = [413]
+    assert run_sync(project, people, audience()).delivered == 4
+
+
 def test_meta_compares_all_fields_in_their_normal_form(project, people, tools):
     fields = {"EXTERN_ID": "profile_id", "EMAIL": "email", "PHONE": "phone", "COUNTRY": "tier"}
     fill(people, {"p1": {"email": " A@Example.com", "phone": "0151 23456789", "tier": "DE"}})
@@ -716,6 +734,15 @@ def test_a_declared_tool_may_take_one_row_at_a_time(project, people, tools, crm)
     assert tools.acme_crm.contacts == {}
 
 
+def test_a_row_that_a_template_cannot_be_filled_with_is_found(project, people, tools, crm):
+    fill(people, many(20) | {"p0007": {"email": "x@example.com"}})
+    body = {"contacts": "{{ rows }}", "worth": "{{ rows | map(attribute='worth') | sum }}"}
+    result = run_sync(project, people, crm(changes=changed("upsert", body=body)))
+    ((key, reason),) = rejected(people).items()
+    assert (result.delivered, key) == (19, "p0007")
+    assert reason.endswith("upsert.body.worth: TypeError")
+
+
 def test_what_a_declared_tool_does_not_have_cannot_be_removed_and_is_no_error(project, people, tools, crm):
     fill(people, many(2))
     run_sync(project, people, crm())
@@ -800,6 +827,7 @@ def test_a_sync_can_have_options_of_a_declared_tool(project, people, tools, crm)
         (changed("upsert", path="/contacts/{{ row.id }}"), "path and body have no one row"),
         (changed("upsert", rejected={"rows": "x[", "index": "i"}), "is no JMESPath"),
         (changed("upsert", rejected={"rows": "x"}), "needs rows and either index or key"),
+        (changed("upsert", path="/{{ options.list }}"), "a placeholder names options.list"),
         ({"headers": {"x": "{{ row.id }}"}}, "a placeholder names 'row'"),
         ({"options": ["mode"]}, "options must be a list of names"),
     ],

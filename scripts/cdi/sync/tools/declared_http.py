@@ -132,7 +132,11 @@ class DeclaredHttpTool(HttpTool):
 
     def deliver(self, operation: str, items: list[Item]) -> dict[int, str]:
         wanted = self.operations[operation]
-        response = self.call(wanted.endpoint, self.request(operation, items), items, good=set(wanted.success))
+        try:
+            request = self.request(operation, items)
+        except RowError as error:
+            raise BadRowsError(str(error)) from None
+        response = self.call(wanted.endpoint, request, items, good=set(wanted.success))
         return self.read(operation, items, response)
 
     def read(self, operation: str, items: list[Item], response: httpx.Response) -> dict[int, str]:
@@ -176,6 +180,7 @@ def _tool(name: str, given: Any, place: str) -> type[HttpTool]:
     given = _mapping(given, place, _TOOL_KEYS)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UsageError(f"{place}: a name has lower-case letters, digits and underscores.")
+    headers = _headers(given, place)
     options = given.get("options") or []
     if not isinstance(options, list) or any(not isinstance(each, str) or each in _OWN_OPTIONS for each in options):
         raise UsageError(f"{place}.options must be a list of names that meta.sync does not have already.")
@@ -186,6 +191,8 @@ def _tool(name: str, given: Any, place: str) -> type[HttpTool]:
     }
     if "upsert" not in operations:
         raise UsageError(f"{place}: upsert is missing, which says how rows are sent.")
+    if unknown := sorted(templates.fields(given, "options") - set(options)):
+        raise UsageError(f"{place}: a placeholder names options.{unknown[0]}, which is not among options.")
     modes = ("mirror", "upsert", "create", "audience", "append")
     members = {
         "__doc__": f"{name}, as {_FILE} declares it.",
@@ -196,7 +203,7 @@ def _tool(name: str, given: Any, place: str) -> type[HttpTool]:
         "modes": modes if "remove" in operations else ("upsert", "create", "append"),
         "can_delete": "delete" in operations,
         "operations": operations,
-        "own_headers": _headers(given, place),
+        "own_headers": headers,
         "is_idempotent": _typed(given, "knows_repeats", bool, place, None),
     }
     return type(name, (DeclaredHttpTool,), members)

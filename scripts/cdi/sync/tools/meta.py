@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import httpx
 
 from cdi.sync.tools import normalise
-from cdi.sync.tools.answers import json_object
+from cdi.sync.tools.answers import after_taking, json_object
 from cdi.sync.tools.base import Delivery, Option, RefusedError
 from cdi.sync.tools.http import BadRowsError, Endpoint, HttpTool, Item, Request, RowError, joined
 from cdi.sync.tools.json_values import to_json
@@ -54,6 +54,7 @@ PLAIN = ("EXTERN_ID", "MADID")
 KEYS = ("EMAIL", "PHONE", *PLAIN)
 """Fields that identify somebody on their own."""
 
+_COUNTS = ("num_received", "num_invalid_entries")
 _THROTTLED = {4, 17, 32, 613, *range(80000, 80015)}
 _ROWS_MAY_BE_WHY = {100}
 _NO_SUCH_OBJECT, _FLAGGED = 33, 1713230
@@ -114,14 +115,22 @@ class MetaAudience(HttpTool):
         )  # fmt: skip
         return Request(f"/{self.given['audience']}/users", body, "DELETE" if operation == "remove" else "POST")
 
-    def read(self, operation: str, items: list[Item], response: httpx.Response) -> dict[int, str]:
-        answer = json_object(response, "num_received", "num_invalid_entries")
-        if answer["num_received"] != len(items):
+    def deliver(self, operation: str, items: list[Item]) -> dict[int, str]:
+        request = self.request(operation, items)
+        answer = json_object(self.call(self.endpoint(operation), request, items), *_COUNTS)
+        received, invalid = (answer[name] for name in _COUNTS)
+        if received != len(items):
             raise RefusedError("num_received is not what was sent", in_doubt=True)
-        if answer["num_invalid_entries"]:
-            # Which ones it does not say: halves find them, and whom it has already it takes again.
-            raise BadRowsError("invalid, by num_invalid_entries")
-        return {}
+        if invalid == len(items):
+            return dict.fromkeys(range(len(items)), "invalid, by num_invalid_entries")
+        if not invalid:
+            return {}
+        # Which ones Meta does not say: halves find them, and whom it took already it takes again.
+        half = len(items) // 2
+        with after_taking():
+            rejected = self.deliver(operation, items[:half])
+            others = self.deliver(operation, items[half:])
+        return rejected | {half + position: reason for position, reason in others.items()}
 
     def words(self, response: httpx.Response) -> str:
         error = _error(response)
@@ -132,6 +141,8 @@ class MetaAudience(HttpTool):
         # The code says what is wrong; the status is 400 for most of it.
         error = _error(response)
         code, subcode = error.get("code"), error.get("error_subcode")
+        if code is None:
+            return super().refusal(response)
         message = f"{self.sentence(response)} (code {code})"
         if code in _ROWS_MAY_BE_WHY and subcode not in (_NO_SUCH_OBJECT, _FLAGGED):
             return BadRowsError(message)

@@ -56,7 +56,7 @@ def structure(value: Any, place: str) -> Template:
 
     An entry whose placeholder names a field that the row does not have is left out.
     """
-    template = _guarded(_part(value, place), place)
+    template = _part(value, place)
 
     def render(context: Context) -> Any:
         rendered = template(context)
@@ -123,7 +123,7 @@ def _part(value: Any, place: str) -> Template:
         return lambda context: [rendered for each in parts if (rendered := each(context)) is not _LEFT_OUT]
     if isinstance(value, str) and ("{{" in value or "{%" in value):
         try:
-            return _placeholder(value)
+            return _guarded(_placeholder(value), place)
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(f"{place}: {error.message}.") from None
     return lambda context: value
