@@ -12,9 +12,20 @@ from aiohttp import web
 
 from cdi.simulator.base import Handler, SimulatedTool
 from cdi.simulator.braze import Braze
+from cdi.simulator.hubspot import HubSpot
+from cdi.simulator.intercom import Intercom
+from cdi.simulator.mailchimp import Mailchimp
+from cdi.simulator.slack import Slack
 from cdi.simulator.webhook import WebhookReceiver
 
-SIMULATED: tuple[type[SimulatedTool], ...] = (Braze, WebhookReceiver)
+SIMULATED: tuple[type[SimulatedTool], ...] = (
+    Braze,
+    HubSpot,
+    Intercom,
+    Mailchimp,
+    Slack,
+    WebhookReceiver,
+)
 
 
 class Simulator:
