@@ -362,7 +362,9 @@ def test_mailchimp_forgets(project, people, tools, sync):
 # HubSpot.
 
 
-def test_hubspot_names_the_wrong_row_and_the_others_are_taken(project, people, tools):
+@pytest.mark.parametrize("names_rows", [True, False])
+def test_hubspot_refuses_the_wrong_row_and_the_others_are_taken(project, people, tools, names_rows):
+    tools.hubspot.names_rows = names_rows
     tools.hubspot.put(email="q0120@example.com", profile_id="another")
     fill(people, many(130) | {"p0080": ("nobody@nowhere", "gold")})
     result = run_sync(project, people, contact())

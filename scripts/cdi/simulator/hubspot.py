@@ -32,6 +32,8 @@ class HubSpot(SimulatedTool):
         self.properties = {"email", "profile_id", "firstname", "tier"}
         self.blocked: set[str] = set()
         """Addresses that were deleted for good: nobody gets one of them again."""
+        self.names_rows = True
+        """Whether errors say which rows they are about."""
         self._numbers = itertools.count(101)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
@@ -123,7 +125,7 @@ class HubSpot(SimulatedTool):
                                "message": "Could not get some CONTACT objects, they may be deleted"})  # fmt: skip
             elif problem := self._problem(each["properties"], number):
                 errors.append({"status": "error", "category": "VALIDATION_ERROR", "message": problem,
-                               "context": {"objectWriteTraceId": [trace]}})  # fmt: skip
+                               "context": {"objectWriteTraceId": [trace]} if self.names_rows else {}})  # fmt: skip
             else:
                 number = number or self.put()
                 changed = self.contacts[number] | each["properties"]

@@ -109,8 +109,8 @@ class _HubSpot(HttpTool):
 class HubSpotContacts(_HubSpot):
     """Contacts; every field is a property by its internal name.
 
-    Mode mirror archives who left the model (HubSpot can restore them for 90 days), the others only profiles that
-    became part of another.
+    Mode mirror archives who left the model (HubSpot can restore them for 90 days); upsert and update only profiles
+    that became part of another.
     """
 
     modes = ("upsert", "update", "create", "mirror")
@@ -158,10 +158,7 @@ class HubSpotContacts(_HubSpot):
         for error in answer.get("errors") or []:
             if self.delivery.mode == "create" and error.get("category") == "CONFLICT":
                 continue
-            context = error.get("context") or {}
-            named = {
-                self.same(each) for name in ("objectWriteTraceId", "ids", "id") for each in context.get(name) or []
-            }
+            named = {self.same(each) for each in _named(error)}
             wrong = [
                 position
                 for position, item in enumerate(items)

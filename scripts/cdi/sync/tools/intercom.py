@@ -102,7 +102,7 @@ class _Contacts(_Intercom):
 class IntercomContacts(_Contacts):
     """Users by `external_id`: email, name, phone and the like, and custom_attributes.<name>.
 
-    Mode mirror archives who left the model, mode upsert only profiles that became part of another.
+    Mode mirror archives who left the model; upsert and update only profiles that became part of another.
     """
 
     modes = ("upsert", "update", "create", "mirror")
