@@ -14,10 +14,24 @@ from cdi.simulator.acme_crm import AcmeCrm
 from cdi.simulator.base import Handler, SimulatedTool
 from cdi.simulator.braze import Braze
 from cdi.simulator.google_ads import GoogleAds
+from cdi.simulator.hubspot import HubSpot
+from cdi.simulator.intercom import Intercom
+from cdi.simulator.mailchimp import Mailchimp
 from cdi.simulator.meta import Meta
+from cdi.simulator.slack import Slack
 from cdi.simulator.webhook import WebhookReceiver
 
-SIMULATED: tuple[type[SimulatedTool], ...] = (AcmeCrm, Braze, GoogleAds, Meta, WebhookReceiver)
+SIMULATED: tuple[type[SimulatedTool], ...] = (
+    AcmeCrm,
+    Braze,
+    GoogleAds,
+    HubSpot,
+    Intercom,
+    Mailchimp,
+    Meta,
+    Slack,
+    WebhookReceiver,
+)
 
 
 class Simulator:

@@ -200,6 +200,7 @@ def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, 
         return result
     tool = declared.open_tool(project.root, run_id, state.sequence(), columns)
     state.start_run(plan)
+    tool.start(plan.added, plan.changed, plan.removed)
     try:
         delivered, problem = _send(state, plan, tool, stop)
     except BaseException:

@@ -160,6 +160,9 @@ class Tool:
                 f"Map it: fields: {{{names[0]}: <the key's column>}}.",
             )
 
+    def start(self, added: int, changed: int, removed: int) -> None:
+        """A run is about to send so many rows."""
+
     def send(self, batch: Batch) -> Outcome:
         """Deliver a batch and say what became of each row; raises RefusedError when none of it was taken."""
         raise NotImplementedError
