@@ -11,24 +11,32 @@ from typing import Any
 from aiohttp import web
 
 from cdi.simulator.acme_crm import AcmeCrm
+from cdi.simulator.amplitude import Amplitude
 from cdi.simulator.base import Handler, SimulatedTool
 from cdi.simulator.braze import Braze
+from cdi.simulator.ga4 import Ga4
 from cdi.simulator.google_ads import GoogleAds
 from cdi.simulator.hubspot import HubSpot
 from cdi.simulator.intercom import Intercom
 from cdi.simulator.mailchimp import Mailchimp
 from cdi.simulator.meta import Meta
+from cdi.simulator.mixpanel import Mixpanel
+from cdi.simulator.optimizely import Optimizely
 from cdi.simulator.slack import Slack
 from cdi.simulator.webhook import WebhookReceiver
 
 SIMULATED: tuple[type[SimulatedTool], ...] = (
     AcmeCrm,
+    Amplitude,
     Braze,
+    Ga4,
     GoogleAds,
     HubSpot,
     Intercom,
     Mailchimp,
     Meta,
+    Mixpanel,
+    Optimizely,
     Slack,
     WebhookReceiver,
 )

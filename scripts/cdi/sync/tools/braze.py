@@ -12,6 +12,7 @@ import httpx
 from cdi.sync.tools.base import Delivery, Option, RefusedError
 from cdi.sync.tools.http import BadRowsError, Endpoint, HttpTool, Item, Request, RowError, joined
 from cdi.sync.tools.json_values import to_json
+from cdi.sync.tools.membership import AUDIENCE_OPTION, audience_property, with_membership
 
 
 class _Braze(HttpTool):
@@ -68,23 +69,21 @@ class BrazeUsers(_Braze):
     array = "attributes"
     modes = ("upsert", "update", "audience")
     can_delete = True
-    options: ClassVar[dict[str, Option]] = {**_Braze.options, "audience": Option()}
+    options: ClassVar[dict[str, Option]] = {**_Braze.options, **AUDIENCE_OPTION}
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         super().__init__(options, delivery)
         self.require_key("external_id")
-        if (delivery.mode == "audience") != bool(self.given["audience"]):
-            self.refuse("mode audience and the option audience (the name of an attribute) go together.")
+        self.audience = audience_property(self)
 
     def item(self, operation: str, row: dict[str, Any], message_id: str) -> Any:
         _check_id(row["external_id"])
         if operation == "delete":
             return {"external_id": row["external_id"]}
-        if self.delivery.mode == "audience":
-            row = row | {self.given["audience"]: operation == "upsert"}
-        elif operation == "remove":
+        if operation == "remove" and not self.audience:
             # A profile that became part of another: who it was goes.
             return {"external_id": row["external_id"], "_update_existing_only": True, "email": None, "phone": None}
+        row = with_membership(row, self.audience, operation)
         may_create = operation == "upsert" and self.delivery.mode != "update"
         return row if may_create else {**row, "_update_existing_only": True}
 

@@ -78,13 +78,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Request:
-    """One request; the address is the tool's, and `path` what comes after it."""
+    """One request; the address is the tool's or the one in `base`, and `path` what comes after it."""
 
     path: str
     content: bytes = b""
     method: str = "POST"
     params: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    base: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,11 @@ class HttpTool(Tool):
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         super().__init__(options, delivery)
-        self.url = self._address()
+        for name, option in self.options.items():
+            if option.type is int and self.given[name] < 1:
+                self.refuse(f"{name} {self.given[name]} is less than 1.")
+        self._variables: dict[str, str] = {}
+        self.url = self.address("url_env", self.base_url)
         self.resent = 0
         """Rows sent again in this run because nobody knew whether they had arrived."""
         self._mutex = threading.Lock()
@@ -171,6 +176,14 @@ class HttpTool(Tool):
         """
         return {}
 
+    def together(self, item: Item) -> Any:
+        """What the rows of one request have in common: whom they are about, where a request names only one."""
+        return None
+
+    def pause(self, response: httpx.Response) -> float | None:
+        """Seconds that an answer asks us to wait before the next attempt; None where it does not say."""
+        return _retry_after(response)
+
     def deliver(self, operation: str, items: list[Item]) -> dict[int, str]:
         """Deliver some rows: the position in `items` of those that were rejected, to the tool's words.
 
@@ -196,18 +209,33 @@ class HttpTool(Tool):
 
     # What all have in common.
 
-    def _address(self) -> str:
-        name = self.given["url_env"]
-        if self.base_url and not os.environ.get(name):
-            return self.base_url
-        value = self.environment("url_env")
+    def address(self, option: str, usual: str) -> str:
+        """The address in the variable that an option names, or the usual one; raises UsageError where it is none."""
+        name = self.given[option]
+        if usual and not os.environ.get(name):
+            return usual
+        value = self.environment(option)
         try:
             url = httpx.URL(value)
         except httpx.InvalidURL:
             url = httpx.URL("")
         if url.scheme not in ("http", "https") or not url.host:
-            raise UsageError(f"url_env: the value of {name} is no http or https address.")
+            raise UsageError(f"{option}: the value of {name} is no http or https address.")
+        self._variables[value] = name
         return value
+
+    def regional_address(self, option: str, usual: str) -> str:
+        """As `address`, of a tool whose second address belongs to the first: both of a region, or neither.
+
+        Raises UsageError where only the first was set.
+        """
+        name, first = self.given[option], self._variables.get(self.url)
+        if first and not os.environ.get(name):
+            raise UsageError(
+                f"{option}: the environment variable {name} is not set, but {first} is.",
+                "Set both: they are of the same region.",
+            )
+        return self.address(option, usual)
 
     def _batch_rows(self) -> int:
         endpoint = self.endpoint("upsert")
@@ -228,7 +256,10 @@ class HttpTool(Tool):
         outcome = Outcome()
         items = list(self._items(batch, outcome))
         endpoint = self.endpoint(batch.operation)
-        chunks = list(_chunks(items, endpoint))
+        parties: dict[Any, list[Item]] = {}
+        for item in items:
+            parties.setdefault(self.together(item), []).append(item)
+        chunks = [chunk for party in parties.values() for chunk in _chunks(party, endpoint)]
 
         def attempt(chunk: list[Item]) -> dict[int, Failure]:
             return self._attempt(batch.operation, chunk)
@@ -336,11 +367,12 @@ class HttpTool(Tool):
             ) from None
 
     def _call_once(self, request: Request, good: set[int]) -> httpx.Response:
-        place = f"at {self.base_url}" if self.url == self.base_url else f"at the address in {self.given['url_env']}"
+        base = request.base or self.url
+        place = f"at the address in {self._variables[base]}" if base in self._variables else f"at {base}"
         try:
             response = self.client.request(
                 request.method,
-                self.url.rstrip("/") + request.path if request.path else self.url,
+                base.rstrip("/") + request.path if request.path else base,
                 content=request.content,
                 params=request.params or None,
                 headers={"content-type": "application/json"} | request.headers,
@@ -354,7 +386,7 @@ class HttpTool(Tool):
         status = response.status_code
         message = self.sentence(response)
         if status in TRY_AGAIN:
-            raise _TryAgainError(message, in_doubt=status not in NOT_TAKEN, after=_retry_after(response))
+            raise _TryAgainError(message, in_doubt=status not in NOT_TAKEN, after=self.pause(response))
         raise self.refusal(response)
 
     def sentence(self, response: httpx.Response) -> str:

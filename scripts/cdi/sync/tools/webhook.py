@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import httpx
 
-from cdi.errors import UsageError
 from cdi.sync.tools.base import Delivery, Option
 from cdi.sync.tools.http import Endpoint, HttpTool, Item, Request, joined
 from cdi.sync.tools.json_values import to_json
@@ -32,9 +31,6 @@ class Webhook(HttpTool):
     can_delete = True
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
-        for name in ("batch_size", "connections"):
-            if options.get(name, 1) < 1:
-                raise UsageError(f"{name} {options[name]} is less than 1.")
         super().__init__(options, delivery)
         self.secret = self.environment("secret_env") if self.given["secret_env"] else ""
 
