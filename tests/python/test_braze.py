@@ -149,6 +149,15 @@ def test_a_wrong_key_ends_the_sync_at_once_and_is_in_no_message(project, people,
         run_sync(project, people, declare())
 
 
+def test_it_waits_until_brazes_limit_is_over(project, people, braze, monkeypatch):
+    monkeypatch.setattr(Braze, "rates", {"track": (1, 0.3)})
+    braze.keeps_limits = True
+    fill(people, many(150))
+    assert run_sync(project, people, declare()).delivered == 150
+    # Without a look at the header it would have asked again at once, and again.
+    assert braze.counts["too_many_requests"] == 1
+
+
 @pytest.mark.parametrize(
     ("declared", "problem"),
     [

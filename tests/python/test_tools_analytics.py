@@ -272,7 +272,7 @@ def test_events_are_what_they_were(project, warehouse, tools):
          "event_properties": properties}
     ]  # fmt: skip
     assert tools["ga4"].events == [
-        {"name": "Order_Completed", "timestamp_micros": milliseconds * 1000, "client_id": "user-1", "user_id": None,
+        {"name": "Order_Completed", "timestamp_micros": milliseconds * 1000, "client_id": "user-1",
          "params": {"total": 12.5, "page_type": "cart"}}
     ]  # fmt: skip
     assert tools["optimizely"].events == [
@@ -362,6 +362,16 @@ def test_mixpanel_joins_devices_to_people(project, warehouse, tools):
     assert held["event-2"]["$device_id"] == "device-1"
 
 
+def test_mixpanel_gets_as_many_as_it_takes_at_once(project, warehouse, tools):
+    many_events(warehouse, 4100, users=7)
+    assert run_sync(project, warehouse, MIXPANEL_EVENTS).delivered == 4100
+    assert (len(tools["mixpanel"].events), tools["mixpanel"].counts["requests"]) == (4100, 3)
+    # Rows of two updates each.
+    fill(warehouse, {f"person-{number}": {"tier": "gold"} for number in range(2100)})
+    assert run_sync(project, warehouse, MIXPANEL).delivered == 2100
+    assert (len(tools["mixpanel"].profiles), tools["mixpanel"].counts["requests"]) == (2100, 6)
+
+
 # Amplitude.
 
 
@@ -432,6 +442,19 @@ def test_ga4_takes_things_that_were_bought(project, warehouse, tools):
     assert tools["ga4"].events[0]["params"] == {"items": [{"item_id": "tea", "price": 3}]}
 
 
+def test_ga4_is_told_what_somebody_agreed_to(project, warehouse, tools):
+    add_events(
+        warehouse,
+        {"event_id": "event-1", "device_id": "GRANTED"},
+        {"event_id": "event-2", "device_id": "DENIED"},
+        {"event_id": "event-3", "device_id": "maybe"},
+    )
+    declared = replace(GA4_EVENTS, fields=(*GA4_EVENTS.fields, Field("ad_user_data", "device_id")))
+    result = run_sync(project, warehouse, declared)
+    assert (result.delivered, result.failed) == (2, 1)
+    assert sorted(event["consent"]["ad_user_data"] for event in tools["ga4"].events) == ["DENIED", "GRANTED"]
+
+
 # Optimizely.
 
 
@@ -445,6 +468,14 @@ def test_odp_names_no_row_so_the_bad_one_is_found_by_halving(project, warehouse,
     # Words that were sent are masked.
     assert rejected == [("person-0007", "HTTP 400 Bad Request: email *** is not an email")]
     assert len(tools["optimizely"].profiles) == 519
+
+
+def test_odps_rate_is_kept(project, warehouse, tools):
+    tools["optimizely"].keeps_limits = True
+    fill(warehouse, {f"{number}@example.com": {} for number in range(14)})
+    one_by_one = replace(ODP_LIST, options={"list": "newsletter", "batch_size": 1})
+    assert run_sync(project, warehouse, one_by_one).delivered == 14
+    assert tools["optimizely"].counts["too_many_requests"] == 0
 
 
 def test_who_unsubscribed_from_a_list_is_not_subscribed_anew(project, warehouse, tools):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ class Braze(SimulatedTool):
         return {"users": len(self.users), "events": len(self.events), "data_points": self.data_points}
 
     def too_many(self) -> Refused:
-        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 1)}
+        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(math.ceil(time.time() + self.rates["track"][1]))}
         return Refused(429, {"message": "Rate limit exceeded"}, headers)
 
     async def track(self, request: web.Request) -> web.Response:

@@ -65,7 +65,8 @@ class Ga4(SimulatedTool):
             if _is_wrong(event) or not time.time() - 72 * 3600 <= moment <= time.time() + 5:
                 self.counts["lost"] += 1
             else:
-                self.events.append({**event, "client_id": client, "user_id": message.get("user_id")})
+                whose = {name: message[name] for name in ("client_id", "user_id", "consent") if name in message}
+                self.events.append(event | whose)
         user = self.users.setdefault(client, {})
         for name, entry in message.get("user_properties", {}).items():
             value = entry.get("value")

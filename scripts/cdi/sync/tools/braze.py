@@ -5,6 +5,7 @@ Limits and answers: https://www.braze.com/docs/api/endpoints/user_data/post_user
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar
 
 import httpx
@@ -38,6 +39,12 @@ class _Braze(HttpTool):
         if operation == "delete":
             return Endpoint("users/delete", 50, 1_000_000, rates=((20_000, 60.0),))
         return Endpoint("users/track", self.given["batch_size"], 4_000_000, rates=((3_000, 3.0),), connections=4)
+
+    def pause(self, response: httpx.Response) -> float | None:
+        seconds, reset = super().pause(response), response.headers.get("x-ratelimit-reset", "")
+        if seconds is None and response.status_code == 429 and reset.isdecimal():
+            return max(0.0, float(reset) - time.time())
+        return seconds
 
     def request(self, operation: str, items: list[Item]) -> Request:
         if operation == "delete":

@@ -41,6 +41,10 @@ RESERVED_EVENTS = frozenset(
 )  # fmt: skip
 
 
+CONSENT = ("ad_user_data", "ad_personalization")
+"""Fields of what somebody agreed to: GRANTED or DENIED."""
+
+
 class _Ga4(HttpTool):
     """What goes to a data stream: a website's by `client_id`, or an app's by `app_instance_id`."""
 
@@ -65,14 +69,24 @@ class _Ga4(HttpTool):
         self.account += f" {stream}"
         self.stream = {streams[self.instance]: stream, "api_secret": self.environment("secret_env")}
 
-    def together(self, item: Item) -> Any:
-        return item.value.get(self.instance), item.value.get("user_id")
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Fields that say whom a row is about, rather than what of them."""
+        return (self.instance, "user_id", *CONSENT)
 
-    def whose(self, row: dict[str, Any]) -> dict[str, str]:
+    def together(self, item: Item) -> Any:
+        consent = item.value.get("consent") or {}
+        return item.value[self.instance], item.value.get("user_id"), *(consent.get(name) for name in CONSENT)
+
+    def whose(self, row: dict[str, Any]) -> dict[str, Any]:
         """What a request says of whom its rows are about."""
         if not row.get(self.instance):
             raise RowError(f"{self.instance} is missing")
-        return {name: str(row[name]) for name in (self.instance, "user_id") if row.get(name)}
+        consent = {name: row[name] for name in CONSENT if row.get(name) is not None}
+        if not set(consent.values()) <= {"GRANTED", "DENIED"}:
+            raise RowError(f"{' and '.join(consent)} must be GRANTED or DENIED")
+        ids = {name: str(row[name]) for name in (self.instance, "user_id") if row.get(name)}
+        return ids | ({"consent": consent} if consent else {})
 
     def request(self, operation: str, items: list[Item]) -> Request:
         return Request("/mp/collect", to_json(self.payload(items)), params=self.stream)
@@ -92,7 +106,7 @@ class _Ga4(HttpTool):
 
 
 class Ga4Users(_Ga4):
-    """User properties of those whom Analytics knows; every field but the key and `user_id` is one, null takes it away.
+    """User properties of those whom Analytics knows: every field that is not in `own`; null takes one away.
 
     Each change rides on an event, called as the option `event` says. Analytics has no audiences that others may write,
     so mode audience writes the property that the option names: "true" for members, "false" for who left.
@@ -115,7 +129,7 @@ class Ga4Users(_Ga4):
         self.audience = audience_property(self)
         if problem := _name_problem(self.given["event"], LONGEST_NAME, RESERVED_EVENTS):
             self.refuse(f"event: {problem}")
-        self.properties = [name for name in delivery.fields if name not in (self.instance, "user_id")]
+        self.properties = [name for name in delivery.fields if name not in self.own]
         names = [*self.properties, *([self.audience] if self.audience else [])]
         for name in names:
             if problem := _name_problem(name, LONGEST_USER_NAME, RESERVED_USER_NAMES):
@@ -135,7 +149,7 @@ class Ga4Users(_Ga4):
         if operation == "remove":
             row = row | dict.fromkeys(() if self.audience else self.properties)
         row = with_membership(row, self.audience, operation)
-        properties = {name: value for name, value in row.items() if name not in (self.instance, "user_id")}
+        properties = {name: value for name, value in row.items() if name not in self.own}
         return {
             **whose,
             "user_properties": {
@@ -194,8 +208,7 @@ class Ga4Events(_Ga4):
         now = datetime.now(UTC)
         if not now - OLDEST < moment <= now:
             raise RowError("time is more than 72 hours ago or ahead")
-        own = ("event", "time", self.instance, "user_id", self.delivery.key)
-        properties = properties_of(row, own)
+        properties = properties_of(row, ("event", "time", self.delivery.key, *self.own))
         return {
             **self.whose(row),
             "event": {"name": name, "timestamp_micros": microseconds(moment), "params": self._params(properties)},

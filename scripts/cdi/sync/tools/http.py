@@ -141,10 +141,10 @@ class HttpTool(Tool):
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         super().__init__(options, delivery)
         for name, option in self.options.items():
-            if option.type is int and self.given[name] < 1:
+            if option.type is int and self.given[name] is not None and self.given[name] < 1:
                 self.refuse(f"{name} {self.given[name]} is less than 1.")
         self._variables: dict[str, str] = {}
-        self.url = self.address("url_env", self.base_url)
+        self.url = self._address()
         self.resent = 0
         """Rows sent again in this run because nobody knew whether they had arrived."""
         self._mutex = threading.Lock()
@@ -208,6 +208,9 @@ class HttpTool(Tool):
         return response.text
 
     # What all have in common.
+
+    def _address(self) -> str:
+        return self.address("url_env", self.base_url)
 
     def address(self, option: str, usual: str) -> str:
         """The address in the variable that an option names, or the usual one; raises UsageError where it is none."""

@@ -38,8 +38,6 @@ class _HubSpot(HttpTool):
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         super().__init__(options, delivery)
-        if self.given["requests_per_10_seconds"] < 1:
-            self.refuse("requests_per_10_seconds is less than 1.")
         self.token = self.environment("token_env")
         self.is_by_email = delivery.key == "email"
 
