@@ -34,7 +34,8 @@ class Braze(SimulatedTool):
         return {"users": len(self.users), "events": len(self.events), "data_points": self.data_points}
 
     def too_many(self) -> Refused:
-        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(math.ceil(time.time() + self.rates["track"][1]))}
+        over = math.ceil(time.time() + self.rates["track"][1])
+        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(over)}
         return Refused(429, {"message": "Rate limit exceeded"}, headers)
 
     async def track(self, request: web.Request) -> web.Response:
