@@ -144,6 +144,9 @@ class HttpTool(Tool):
             if option.type is int and self.given[name] is not None and self.given[name] < 1:
                 self.refuse(f"{name} {self.given[name]} is less than 1.")
         self._variables: dict[str, str] = {}
+        """Addresses that came from the environment, to where they stood."""
+        self._usual: set[str] = set()
+        """Addresses that are the vendor's, and so no secret."""
         self.url = self._address()
         self.resent = 0
         """Rows sent again in this run because nobody knew whether they had arrived."""
@@ -216,6 +219,7 @@ class HttpTool(Tool):
         """The address in the variable that an option names, or the usual one; raises UsageError where it is none."""
         name = self.given[option]
         if usual and not os.environ.get(name):
+            self._usual.add(usual)
             return usual
         value = self.environment(option)
         try:
@@ -371,7 +375,8 @@ class HttpTool(Tool):
 
     def _call_once(self, request: Request, good: set[int]) -> httpx.Response:
         base = request.base or self.url
-        place = f"at the address in {self._variables[base]}" if base in self._variables else f"at {base}"
+        variable = self._variables.get(base, self.given["url_env"])
+        place = f"at {base}" if base in self._usual else f"at the address in {variable}"
         try:
             response = self.client.request(
                 request.method,
