@@ -14,13 +14,16 @@ from typing import Any
 import orjson
 import psycopg
 import pyarrow as pa
+import pytest
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from cdi.project import Project, load_project
-from cdi.simulator import Simulator
+from cdi.simulator import SimulatedTool, Simulator
 from cdi.simulator.webhook import WebhookReceiver
-from cdi.warehouse import Warehouse, quote
+from cdi.sync.state import create_state_tables
+from cdi.sync.tools import http
+from cdi.warehouse import Warehouse, connect, quote
 
 START = datetime(2026, 11, 1, 12, 0, 0)
 _numbers = itertools.count(1)
@@ -118,3 +121,42 @@ def webhook_receiver(secret: str | None = "for-tests-only") -> Iterator[WebhookR
     with Simulator(tools=[receiver]) as simulator:
         receiver.url = simulator.url_of("webhook")
         yield receiver
+
+
+@contextmanager
+def simulated(monkeypatch: pytest.MonkeyPatch, *tools: SimulatedTool) -> Iterator[None]:
+    """Syncs find these tools, and do not wait long before they try again."""
+    with Simulator(tools=tools) as simulator:
+        for name, value in simulator.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+        yield
+
+
+def ask_to_forget(warehouse: Warehouse, *keys: str) -> None:
+    """Queue keys of people_sync as `cdi privacy delete` does."""
+    warehouse.execute(
+        "create table cdi.deletion_requests (batch_id text, sync text, key text, status text, message text,"
+        " requested_at timestamp, finished_at timestamp)"
+    )
+    for key in keys:
+        warehouse.execute(
+            "insert into cdi.deletion_requests (batch_id, sync, key, status)"
+            " values ('b', 'people_sync', $key, 'INITIALIZED')",
+            {"key": key},
+        )
+    for name in ("privacy_requests", "privacy_request_places"):
+        warehouse.execute(
+            f"create table cdi.{name} (batch_id text, place text, status text, regulation text, finished_at timestamp,"
+            " message text)"
+        )
+
+
+@contextmanager
+def activation_table(project: Project, columns: str) -> Iterator[Warehouse]:
+    """A warehouse with the tables of syncs and an activation model, as a table that tests fill."""
+    with connect(project) as warehouse:
+        create_state_tables(warehouse)
+        warehouse.execute("create schema activation")
+        warehouse.execute(f"create table activation.people ({columns})")
+        yield warehouse

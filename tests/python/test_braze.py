@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from support import activation_table, ask_to_forget, simulated
 
 from cdi.errors import UsageError
-from cdi.simulator import Simulator
 from cdi.simulator.braze import Braze
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import run_sync
-from cdi.sync.state import create_state_tables
-from cdi.sync.tools import http
-from cdi.warehouse import connect
 
 FIELDS = (Field("external_id", "profile_id"), Field("email", "email"), Field("tier", "tier"))
 
@@ -20,21 +17,19 @@ FIELDS = (Field("external_id", "profile_id"), Field("email", "email"), Field("ti
 @pytest.fixture
 def braze(monkeypatch):
     tool = Braze()
-    with Simulator(tools=[tool]) as simulator:
-        for name, value in simulator.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    with simulated(monkeypatch, tool):
         yield tool
 
 
 @pytest.fixture
+def warehouse_kind() -> str:
+    """What differs between warehouses is tested in test_sync."""
+    return "duckdb"
+
+
+@pytest.fixture
 def people(project):
-    if project.dialect != "duckdb":
-        pytest.skip("what differs between warehouses is tested in test_sync")
-    with connect(project) as warehouse:
-        create_state_tables(warehouse)
-        warehouse.execute("create schema activation")
-        warehouse.execute("create table activation.people (profile_id text, email text, tier text, at_ timestamp)")
+    with activation_table(project, "profile_id text, email text, tier text, at_ timestamp") as warehouse:
         yield warehouse
 
 
@@ -121,17 +116,7 @@ def test_events_that_may_have_arrived_go_again_and_are_counted(project, people, 
 def test_people_to_forget_are_deleted(project, people, braze):
     fill(people, many(120))
     run_sync(project, people, declare())
-    people.execute(
-        "create table cdi.deletion_requests (batch_id text, sync text, key text, status text, message text,"
-        " requested_at timestamp, finished_at timestamp)"
-    )
-    people.execute(
-        "insert into cdi.deletion_requests (batch_id, sync, key, status)"
-        " select 'b', sync, key, 'INITIALIZED' from cdi.sync_state where key < 'p110'"
-    )
-    for name in ("privacy_requests", "privacy_request_places"):
-        people.execute(f"create table cdi.{name} (batch_id text, place text, status text, regulation text,"
-                       " finished_at timestamp, message text)")  # fmt: skip
+    ask_to_forget(people, *(f"p{number:03d}" for number in range(110)))
     fill(people, {f"p{number:03d}": (f"{number}@example.com", "gold") for number in range(110, 120)})
     run_sync(project, people, declare())
     assert set(braze.users) == {f"p{number:03d}" for number in range(110, 120)}

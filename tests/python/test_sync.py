@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support import webhook_receiver
+from support import activation_table, webhook_receiver
 
 from cdi.errors import UsageError, WarehouseError
 from cdi.sync import sync
@@ -55,12 +55,9 @@ def receiver(monkeypatch):
 @pytest.fixture
 def people(project):
     """A warehouse with an activation model to sync, as a table that tests fill."""
-    with connect(project) as warehouse:
-        create_state_tables(warehouse)
-        warehouse.execute("create schema activation")
-        warehouse.execute(
-            "create table activation.people (profile_id text, email text, revenue numeric(18, 2), seen_at timestamp)"
-        )
+    with activation_table(
+        project, "profile_id text, email text, revenue numeric(18, 2), seen_at timestamp"
+    ) as warehouse:
         yield warehouse
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from conftest import ROOT
-from support import webhook_receiver
+from support import activation_table, ask_to_forget, webhook_receiver
 
 from cdi.errors import UsageError, WarehouseError
 from cdi.sync import Asked
@@ -17,7 +17,7 @@ from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import Stop, run_sync
 from cdi.sync.guards import Guards
 from cdi.sync.history import sent_about
-from cdi.sync.state import Scope, create_state_tables
+from cdi.sync.state import Scope
 from cdi.sync.tools import http
 from cdi.warehouse import connect
 
@@ -32,10 +32,7 @@ def receiver(monkeypatch):
 
 @pytest.fixture
 def people(project):
-    with connect(project) as warehouse:
-        create_state_tables(warehouse)
-        warehouse.execute("create schema activation")
-        warehouse.execute("create table activation.people (profile_id text, email text, city text, seen_at timestamp)")
+    with activation_table(project, "profile_id text, email text, city text, seen_at timestamp") as warehouse:
         yield warehouse
 
 
@@ -158,6 +155,37 @@ def test_a_rejected_row_is_told_and_tried_again_alone(project, people, receiver)
     assert run_sync(project, people, declare(), asked=Asked(scope=Scope(only_rejected=True))).added == 1
     assert set(held(receiver)) == {"a", "b"}
     assert people.query("select count(*) from cdi.sync_rejected") == [(0,)]
+
+
+def test_rows_that_are_all_refused_end_the_run_without_telling_what_was_in_them(project, people, receiver):
+    receiver.refuses = "@example.com"
+    fill(people, *[(f"p{number:03d}", f"jane{number}@example.com", None, None) for number in range(200)])
+    result = run_sync(project, people, declare(options={"batch_size": 50}))
+    assert (result.delivered, result.failed) == (0, 200)
+    assert result.problem.startswith("every row so far was refused: HTTP 422")
+    # Halves of the first batch until twenty rows were refused, and no more.
+    assert receiver.counts["requests"] < 60
+    kept = people.query("select reason, message from cdi.sync_rejected, cdi.sync_runs")
+    assert "example" not in result.problem + repr(kept)
+
+
+def test_a_failed_gate_keeps_rows_back_but_people_to_forget_are_handed_over(project, people, receiver):
+    fill(people, A, B)
+    run_sync(project, people, declare())
+    ask_to_forget(people, "a")
+    fill(people, B, ("c", None, None, None))
+    closed = Asked(failed_gates=("events",))
+    result = run_sync(project, people, declare(), asked=closed)
+    assert (result.is_blocked, result.deleted) == (True, 1)
+    assert result.problem == "gate events failed when it was last checked; mend it and run cdi validate"
+    assert set(held(receiver)) == {"b"}
+    assert run_sync(project, people, declare()).added == 1
+
+
+def test_syncs_of_an_account_share_a_limit_whatever_their_batches():
+    one, other = http.Endpoint("x", 10, rates=((5, 1.0),)), http.Endpoint("x", 20, rates=((5, 1.0),))
+    assert http.limiter("account of a test", one) is http.limiter("account of a test", other)
+    assert http.limiter("another of a test", one) is not http.limiter("account of a test", one)
 
 
 def test_a_limit_sends_a_few_and_full_sends_all(project, people, receiver):

@@ -14,15 +14,14 @@ import pytest
 import yaml
 from google.ads.datamanager_v1.types import IngestAudienceMembersRequest, RemoveAudienceMembersRequest
 from google.protobuf import json_format
+from support import activation_table, simulated
 
 from cdi.errors import UsageError
-from cdi.simulator import Simulator, acme_crm, google_ads, meta
+from cdi.simulator import acme_crm, google_ads, meta
 from cdi.sync.declared import DeclaredSync, Field, declared_syncs
 from cdi.sync.deliver import run_sync
-from cdi.sync.state import create_state_tables
 from cdi.sync.tools import http, normalise, postgres, templates, tools_of
 from cdi.sync.tools.http import RowError
-from cdi.warehouse import connect
 
 COLUMNS = "profile_id text, email text, phone text, tier text, revenue numeric(18, 2), seen_at timestamp"
 
@@ -30,23 +29,21 @@ COLUMNS = "profile_id text, email text, phone text, tier text, revenue numeric(1
 @pytest.fixture
 def tools(monkeypatch):
     found = SimpleNamespace(meta=meta.Meta(), google_ads=google_ads.GoogleAds(), acme_crm=acme_crm.AcmeCrm())
-    with Simulator(tools=vars(found).values()) as simulator:
-        for name, value in simulator.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    with simulated(monkeypatch, *vars(found).values()):
         # Rates are the core's, and its tests'.
         monkeypatch.setattr(http, "limiter", lambda account, endpoint: None)
         yield found
 
 
 @pytest.fixture
+def warehouse_kind() -> str:
+    """What differs between warehouses is tested in test_sync."""
+    return "duckdb"
+
+
+@pytest.fixture
 def people(project):
-    if project.dialect != "duckdb":
-        pytest.skip("what differs between warehouses is tested in test_sync")
-    with connect(project) as warehouse:
-        create_state_tables(warehouse)
-        warehouse.execute("create schema activation")
-        warehouse.execute(f"create table activation.people ({COLUMNS})")
+    with activation_table(project, COLUMNS) as warehouse:
         yield warehouse
 
 

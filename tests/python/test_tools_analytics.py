@@ -12,19 +12,16 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
+from support import activation_table, ask_to_forget, simulated
 
 from cdi.errors import UsageError
-from cdi.simulator import Simulator
 from cdi.simulator.amplitude import Amplitude
 from cdi.simulator.ga4 import MEASUREMENT_ID, PROPERTY, Ga4
 from cdi.simulator.mixpanel import Mixpanel
 from cdi.simulator.optimizely import Optimizely
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import run_sync
-from cdi.sync.state import create_state_tables
 from cdi.sync.tools import amplitude as amplitude_module
-from cdi.sync.tools import http
-from cdi.warehouse import connect
 
 NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=123_000)
 
@@ -32,22 +29,20 @@ NOW = datetime.now(UTC).replace(tzinfo=None, microsecond=123_000)
 @pytest.fixture
 def tools(monkeypatch):
     held = {kind.name: kind() for kind in (Amplitude, Ga4, Mixpanel, Optimizely)}
-    with Simulator(tools=held.values()) as simulator:
-        for name, value in simulator.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    with simulated(monkeypatch, *held.values()):
         monkeypatch.setattr(amplitude_module, "THROTTLED", 0.001)
         yield held
 
 
 @pytest.fixture
+def warehouse_kind() -> str:
+    """What differs between warehouses is tested in test_sync."""
+    return "duckdb"
+
+
+@pytest.fixture
 def warehouse(project):
-    if project.dialect != "duckdb":
-        pytest.skip("what differs between warehouses is tested in test_sync")
-    with connect(project) as warehouse:
-        create_state_tables(warehouse)
-        warehouse.execute("create schema activation")
-        warehouse.execute("create table activation.people (id text, email text, tier text, score numeric(9, 2))")
+    with activation_table(project, "id text, email text, tier text, score numeric(9, 2)") as warehouse:
         warehouse.execute(
             "create table activation.events (event_id text, name text, at_ timestamp, user_id text, device_id text,"
             " properties json)"
@@ -509,7 +504,7 @@ def test_people_to_forget_are_deleted(project, warehouse, tools, name):
         tool.users = {key: {} for key in ids}
     fill(warehouse, {key: {"tier": "gold"} for key in ids})
     run_sync(project, warehouse, declared)
-    ask_to_forget(warehouse, ids[:2])
+    ask_to_forget(warehouse, *ids[:2])
     fill(warehouse, {key: {"tier": "gold"} for key in ids[2:]})
     assert run_sync(project, warehouse, declared).deleted == 2
     assert held(tool) == set(ids[2:])
@@ -521,7 +516,7 @@ def test_a_secret_that_only_deletions_need_is_missed_when_there_is_somebody_to_f
     monkeypatch.delenv("CDI_MIXPANEL_DELETION_TOKEN")
     fill(warehouse, {"person-1": {"tier": "gold"}, "person-2": {}})
     assert run_sync(project, warehouse, MIXPANEL).delivered == 2
-    ask_to_forget(warehouse, ["person-1"])
+    ask_to_forget(warehouse, "person-1")
     fill(warehouse, {"person-2": {"tier": "silver"}})
     result = run_sync(project, warehouse, MIXPANEL)
     assert "CDI_MIXPANEL_DELETION_TOKEN is not set" in result.problem
@@ -536,22 +531,6 @@ def test_a_region_has_two_addresses(project, warehouse, tools, monkeypatch):
     fill(warehouse, {"person-1": {}})
     with pytest.raises(UsageError, match="CDI_AMPLITUDE_APP_URL is not set, but CDI_AMPLITUDE_URL is"):
         run_sync(project, warehouse, AMPLITUDE_COHORT)
-
-
-def ask_to_forget(warehouse, keys: list[str]) -> None:
-    warehouse.execute(
-        "create table cdi.deletion_requests (batch_id text, sync text, key text, status text, message text,"
-        " requested_at timestamp, finished_at timestamp)"
-    )
-    for key in keys:
-        warehouse.execute(
-            "insert into cdi.deletion_requests (batch_id, sync, key, status)"
-            " values ('b', 'people_sync', $key, 'INITIALIZED')",
-            {"key": key},
-        )
-    for name in ("privacy_requests", "privacy_request_places"):
-        warehouse.execute(f"create table cdi.{name} (batch_id text, place text, status text, regulation text,"
-                          " finished_at timestamp, message text)")  # fmt: skip
 
 
 MERGEABLE = {

@@ -7,18 +7,16 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
+from support import activation_table, ask_to_forget, simulated
 
 from cdi.errors import UsageError
-from cdi.simulator import Simulator
 from cdi.simulator.hubspot import HubSpot
 from cdi.simulator.intercom import Intercom
 from cdi.simulator.mailchimp import LIST, Mailchimp, hash_of
 from cdi.simulator.slack import Slack
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import run_sync
-from cdi.sync.state import create_state_tables
 from cdi.sync.tools import http
-from cdi.warehouse import connect
 
 STATE_TABLES = ("sync_state", "sync_in_flight", "sync_runs", "sync_changes", "sync_rejected")
 
@@ -26,23 +24,21 @@ STATE_TABLES = ("sync_state", "sync_in_flight", "sync_runs", "sync_changes", "sy
 @pytest.fixture
 def tools(monkeypatch):
     found = SimpleNamespace(mailchimp=Mailchimp(), hubspot=HubSpot(), intercom=Intercom(), slack=Slack())
-    with Simulator(tools=vars(found).values()) as simulator:
-        for name, value in simulator.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    with simulated(monkeypatch, *vars(found).values()):
         # Rates are the core's, and its tests'.
         monkeypatch.setattr(http, "limiter", lambda account, endpoint: None)
         yield found
 
 
 @pytest.fixture
+def warehouse_kind() -> str:
+    """What differs between warehouses is tested in test_sync."""
+    return "duckdb"
+
+
+@pytest.fixture
 def people(project):
-    if project.dialect != "duckdb":
-        pytest.skip("what differs between warehouses is tested in test_sync")
-    with connect(project) as warehouse:
-        create_state_tables(warehouse)
-        warehouse.execute("create schema activation")
-        warehouse.execute("create table activation.people (profile_id text, email text, tier text, at_ timestamp)")
+    with activation_table(project, "profile_id text, email text, tier text, at_ timestamp") as warehouse:
         yield warehouse
 
 
@@ -106,23 +102,6 @@ def rejected(warehouse) -> dict[str, str]:
 def everything_kept(warehouse) -> str:
     return repr([warehouse.query(f"select reason from cdi.{table}") for table in ("sync_rejected",)]
                 + [warehouse.query("select message from cdi.sync_runs")])  # fmt: skip
-
-
-def forget(warehouse, keys: list[str]) -> None:
-    """Queue keys as `cdi privacy delete` does."""
-    warehouse.execute(
-        "create table cdi.deletion_requests (batch_id text, sync text, key text, status text, message text,"
-        " requested_at timestamp, finished_at timestamp)"
-    )
-    for key in keys:
-        warehouse.execute(
-            "insert into cdi.deletion_requests (batch_id, sync, key, status)"
-            " values ('b', 'people_sync', $key, 'INITIALIZED')",
-            {"key": key},
-        )
-    for name in ("privacy_requests", "privacy_request_places"):
-        warehouse.execute(f"create table cdi.{name} (batch_id text, place text, status text, regulation text,"
-                          " finished_at timestamp, message text)")  # fmt: skip
 
 
 def deletions(warehouse) -> list[tuple]:
@@ -351,7 +330,7 @@ def test_mailchimp_forgets(project, people, tools, sync):
     everybody(tools, many(4))
     fill(people, many(4))
     run_sync(project, people, sync)
-    forget(people, ["q0000@example.com", "q0001@example.com", "nobody@example.com"])
+    ask_to_forget(people, *["q0000@example.com", "q0001@example.com", "nobody@example.com"])
     fill(people, many(2, first=2))
     assert run_sync(project, people, sync).deleted == 3
     assert set(tools.mailchimp.by_address()) == {"q0002@example.com", "q0003@example.com"}
@@ -433,7 +412,7 @@ def test_hubspot_forgets_also_whom_it_archived(project, people, tools):
     fill(people, many(3))
     assert run_sync(project, people, contact()).removed == 1
     assert len(tools.hubspot.archived) == 1
-    forget(people, ["p0000", "p0003", "never-there"])
+    ask_to_forget(people, *["p0000", "p0003", "never-there"])
     fill(people, many(2, first=1))
     run_sync(project, people, contact())
     assert set(tools.hubspot.by("profile_id")) == {"p0001", "p0002"}
@@ -445,7 +424,7 @@ def test_hubspot_forgets_also_whom_it_archived(project, people, tools):
 def test_hubspot_forgets_by_address(project, people, tools):
     fill(people, many(3))
     run_sync(project, people, contact("upsert", "email"))
-    forget(people, ["q0000@example.com", "never@example.com"])
+    ask_to_forget(people, *["q0000@example.com", "never@example.com"])
     fill(people, many(2, first=1))
     run_sync(project, people, contact("upsert", "email"))
     assert set(tools.hubspot.by("email")) == {"q0001@example.com", "q0002@example.com"}
@@ -549,7 +528,7 @@ def test_intercom_forgets_also_whom_it_archived(project, people, tools):
     run_sync(project, people, user())
     fill(people, many(3))
     run_sync(project, people, user())
-    forget(people, ["p0000", "p0003", "never-there"])
+    ask_to_forget(people, *["p0000", "p0003", "never-there"])
     fill(people, many(2, first=1))
     run_sync(project, people, user())
     assert {one["external_id"] for one in tools.intercom.contacts.values()} == {"p0001", "p0002"}
@@ -593,7 +572,7 @@ def test_the_address_of_slack_is_in_no_message(project, people, tools, monkeypat
 def test_slack_has_nothing_to_forget(project, people, tools):
     fill(people, many(3))
     run_sync(project, people, SUMMARY)
-    forget(people, ["p0000"])
+    ask_to_forget(people, *["p0000"])
     fill(people, many(2, first=1))
     assert run_sync(project, people, SUMMARY).deleted == 1
     assert deletions(people) == [("FINISHED", None)]

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from cdi.simulator.base import Handler, Refused, SimulatedTool, json_body
 
-KEY = "an-api-key-of-the-simulator"
+KEY = "simulated0acme0key"
 
 
 class AcmeCrm(SimulatedTool):

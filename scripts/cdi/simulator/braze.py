@@ -10,7 +10,7 @@ from aiohttp import web
 
 from cdi.simulator.base import Handler, Refused, SimulatedTool, json_body
 
-KEY = "an-api-key-of-the-simulator"
+KEY = "simulated0braze0key"
 ARRAYS = ("attributes", "events", "purchases")
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from cdi.simulator.base import Handler, Refused, SimulatedTool, json_body
 from cdi.simulator.hashed_audience import HashedAudience, is_hash
 
-TOKEN = "a-token-of-the-simulator"
+TOKEN = "simulated0google0token"
 ACCOUNT, AUDIENCE = "1234567890", "777"
 _COMMON = {"destinations", "audienceMembers", "encoding", "encryptionInfo", "validateOnly"}
 _KNOWN = {"ingest": _COMMON | {"consent", "termsOfService"}, "remove": _COMMON}

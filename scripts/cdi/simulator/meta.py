@@ -10,7 +10,7 @@ from aiohttp import web
 from cdi.simulator.base import Handler, Refused, SimulatedTool, json_body
 from cdi.simulator.hashed_audience import HashedAudience, is_hash
 
-TOKEN = "a-token-of-the-simulator"
+TOKEN = "simulated0meta0token"
 AUDIENCE = "23840000000000001"
 _HASHED = {"EMAIL", "PHONE", "GEN", "DOBY", "DOBM", "DOBD", "LN", "FN", "FI", "ST", "CT", "ZIP", "COUNTRY"}
 _PLAIN = {"EXTERN_ID", "MADID"}

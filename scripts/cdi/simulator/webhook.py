@@ -11,7 +11,7 @@ from aiohttp import web
 
 from cdi.simulator.base import Handler, SimulatedTool
 
-SECRET = "a-secret-of-the-simulator"
+SECRET = "simulated0webhook0secret"
 
 
 class WebhookReceiver(SimulatedTool):

@@ -107,9 +107,12 @@ def show(
     key: Annotated[str, typer.Argument(help="A row's key such as a profile_id, or an identifier, type:value.")],
 ) -> None:
     """Everything that was ever sent about one person, oldest first."""
+    from cdi.dbt import load_manifest
+    from cdi.identity.tables import IdentityTables
     from cdi.sync.history import sent_about
 
-    found = sent_about(context.obj.project(), key)
+    project = context.obj.project()
+    found = sent_about(project, key, IdentityTables.of(load_manifest(project)).relation("identity_graph"))
     if not found:
         console.print("Nothing was ever sent about it.")
         return

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from cdi.errors import UsageError
 from cdi.sync.guards import Guards
-from cdi.sync.tools import MODES, TOOLS, Delivery, Option, Tool, tools_of
+from cdi.sync.tools import MODES, SYNC_KEYS, TOOLS, Delivery, Option, Tool, tools_of
+
+Relation = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class DeclaredSync:
     """In mode append: rows before this moment are not sent (`cdi sync --since` sends them)."""
     pii: frozenset[str] = frozenset()
     """Columns that the model's YAML calls personal."""
+    events: Relation = ("events", "events")
+    identity_graph: Relation = ("identity", "identity_graph")
+    """Schema and table of what a sync looks at besides its model."""
     tools: Mapping[str, Mapping[str, type[Tool]]] = field(default_factory=lambda: TOOLS, repr=False, compare=False)
     """Tools that there are: those of the project too, where it declares some."""
 
@@ -122,7 +127,7 @@ class DeclaredSync:
     def _check_options(self, known: Mapping[str, Option]) -> None:
         for name, value in self.options.items():
             if name not in known:
-                names = [*known, *_OWN_KEYS]
+                names = [*known, *SYNC_KEYS]
                 near = difflib.get_close_matches(name, names, n=1)
                 raise self.error(
                     f"option '{name}' is not known.",
@@ -138,9 +143,6 @@ class DeclaredSync:
                 raise self.error(f"{name} '{value}' is not one of {', '.join(option.choices)}.")
         if missing := [name for name, option in known.items() if option.required and name not in self.options]:
             raise self.error(f"option '{missing[0]}' is missing.")
-
-
-_OWN_KEYS = ("tool", "object", "key", "mode", "fields", "nulls", "guards", "schedule", "time", "since")
 
 
 def declared_syncs(manifest: Any, names: Iterable[str] = (), root: Path | None = None) -> list[DeclaredSync]:
@@ -162,7 +164,12 @@ def declared_syncs(manifest: Any, names: Iterable[str] = (), root: Path | None =
                 f"There is no sync '{name}'.",
                 (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(sorted(nodes)) or 'none'}.",
             )
-    return [_declared(nodes[name], tools) for name in chosen]
+    relations = {
+        node.name: (node.schema, node.alias)
+        for node in manifest.nodes.values()
+        if node.resource_type == "model" and node.name in ("events", "identity_graph")
+    }
+    return [replace(_declared(nodes[name], tools), **relations) for name in chosen]
 
 
 def _declared(node: Any, tools: Mapping[str, Mapping[str, type[Tool]]]) -> DeclaredSync:
@@ -196,7 +203,7 @@ def _declared(node: Any, tools: Mapping[str, Mapping[str, type[Tool]]]) -> Decla
         path=sync.path,
         tool_name=sync.tool_name,
         key=sync.key,
-        options={name: value for name, value in given.items() if name not in _OWN_KEYS},
+        options={name: value for name, value in given.items() if name not in SYNC_KEYS},
         object_name=str(given.get("object") or ""),
         mode=mode,
         fields=_fields(sync, given.get("fields") or {}, skips_null),

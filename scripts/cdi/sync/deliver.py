@@ -27,7 +27,7 @@ from cdi.sync.declared import DeclaredSync, declared_syncs, moment
 from cdi.sync.deletions import deliver_deletions
 from cdi.sync.state import Plan, Scope, State, create_state_tables
 from cdi.sync.tools import Batch, Outcome, RefusedError, Tool
-from cdi.warehouse import Warehouse, connect, now
+from cdi.warehouse import Warehouse, connect, now, quote
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class Asked:
     """Whether guards are passed over, by somebody who has looked."""
     ignores_gates: bool = False
     """Whether syncs run although the last check of a gate failed."""
+    failed_gates: tuple[str, ...] = ()
+    """Gates that failed when they were last checked: nothing is sent, but who is to be forgotten is."""
 
 
 class Stop:
@@ -130,23 +132,17 @@ def sync(
         if not asked.dry_run:
             create_state_tables(warehouse)
             Suppression(project, warehouse).hide_built()
-        failed = [] if asked.ignores_gates else failed_gates(warehouse)
+        if not asked.ignores_gates:
+            asked = replace(asked, failed_gates=tuple(failed_gates(warehouse)))
         for declared in syncs:
             started = time.monotonic()
             with console.status(f"Sending {declared.name}") if console else nullcontext():
-                if failed and not asked.dry_run:
-                    result = SyncResult(declared.name, declared.tool_name, is_blocked=True, problem=_closed(failed))
-                else:
-                    result = run_sync(project, warehouse, declared, asked=asked, stop=stop)
+                result = run_sync(project, warehouse, declared, asked=asked, stop=stop)
             results.append(replace(result, seconds=time.monotonic() - started))
             log.info("synced %s", declared.name, extra={"sync": {**vars(results[-1]), "sample": None}})
             if stop.signal is not None:
                 raise KeyboardInterrupt
     return results
-
-
-def _closed(gates: list[str]) -> str:
-    return f"gate {', '.join(gates)} failed when it was last checked; mend it and run cdi validate"
 
 
 def run_sync(
@@ -265,11 +261,15 @@ def _settle(state: State, first: int, last: int, outcome: Outcome) -> None:
 
 def _guarded(warehouse: Warehouse, declared: DeclaredSync, plan: Plan, asked: Asked) -> str:
     """Why nothing may be sent; empty where nothing speaks against it."""
-    if asked.ignores_guards or not plan.total:
+    if not plan.total:
+        return ""
+    if asked.failed_gates:
+        return f"gate {', '.join(asked.failed_gates)} failed when it was last checked; mend it and run cdi validate"
+    if asked.ignores_guards:
         return ""
     age: timedelta | None = None
-    if declared.guards.fresh_within is not None and warehouse.relation_exists("events", "events"):
-        newest = warehouse.query("select max(loaded_at) from events.events")[0][0]
+    if declared.guards.fresh_within is not None and warehouse.relation_exists(*declared.events):
+        newest = warehouse.query(f"select max(loaded_at) from {quote(*declared.events)}")[0][0]
         age = now() - newest.replace(tzinfo=None) if newest else None
     problems = declared.guards.problems(plan.added, plan.changed, plan.removed, plan.held, age)
     return "guard: " + "; ".join(problems) if problems else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from cdi.project import Project
 from cdi.sync.declared import declared_syncs
-from cdi.warehouse import connect
+from cdi.warehouse import connect, quote
 
 
 @dataclass(frozen=True)
@@ -79,18 +79,18 @@ def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
     ]
 
 
-def sent_about(project: Project, key: str) -> list[Sent]:
+def sent_about(project: Project, key: str, graph: tuple[str, str] = ("identity", "identity_graph")) -> list[Sent]:
     """Everything that was ever sent about a key, oldest first.
 
     A key is a row's key in any sync (a profile_id, say), or an identifier such as email:jane@example.com, which stands
-    for its profile.
+    for its profile in `graph` (schema and table).
     """
     with connect(project, read_only=True) as warehouse:
         if not warehouse.relation_exists("cdi", "sync_changes"):
             return []
         keys = "select cast($key as text) as key"
-        if warehouse.relation_exists("identity", "identity_graph"):
-            keys += " union select profile_id from identity.identity_graph where identifier = $key"
+        if warehouse.relation_exists(*graph):
+            keys += f" union select profile_id from {quote(*graph)} where identifier = $key"
         rows = warehouse.query(
             f"with keys as ({keys})"
             " select delivered_at, sync, operation, 'delivered' from cdi.sync_changes where key in"

@@ -191,10 +191,8 @@ class State:
                 " (select 1 from cdi.sync_since where sync = $sync and since <= cast($since as timestamp))",
                 {"sync": self.sync.name, "since": since},
             )
-        earliest = self.warehouse.query(
-            "select cast(min(since) as text) from cdi.sync_since where sync = $sync", {"sync": self.sync.name}
-        )[0][0]
-        return f"{quote(self.sync.time_column)} >= cast('{earliest}' as timestamp)" if earliest else "true"
+        since = "(select min(since) from cdi.sync_since where sync = $sync)"
+        return f"({since} is null or {quote(self.sync.time_column)} >= {since})"
 
     def _compare(self, types: dict[str, str], scope: Scope) -> Plan:
         sources = {item.name: item.column for item in self.sync.fields} or {name: name for name in types}
@@ -215,7 +213,8 @@ class State:
                 count(*) over (partition by cast({quote(key)} as text)) as {_COPIES},
                 *
             from (select {fields} from {quote(self.sync.schema, self.sync.table)} where {self._since(scope)}) as model
-            """
+            """,
+            {"sync": self.sync.name} if self.sync.time_column else None,
         )
         # A removed row has no values left but its key.
         values = ", ".join(
@@ -300,9 +299,10 @@ class State:
 
     def _is_merged(self) -> str:
         """SQL: whether a row that left the model is a profile that became part of another, and so is none any more."""
-        if self.sync.key != "profile_id" or not self.warehouse.relation_exists("identity", "identity_graph"):
+        if self.sync.key != "profile_id" or not self.warehouse.relation_exists(*self.sync.identity_graph):
             return "false"
-        return "not exists (select 1 from identity.identity_graph as graph where graph.profile_id = held.key)"
+        graph = quote(*self.sync.identity_graph)
+        return f"not exists (select 1 from {graph} as graph where graph.profile_id = held.key)"
 
     def page(self, plan: Plan, first: int, count: int) -> Page:
         """At most `count` rows from a number on, all removals or all not."""

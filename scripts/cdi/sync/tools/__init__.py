@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cdi.errors import UsageError
 from cdi.sync.tools.amplitude import AmplitudeCohorts, AmplitudeEvents, AmplitudeUsers
-from cdi.sync.tools.base import MODES, Batch, Delivery, Failure, Option, Outcome, RefusedError, Tool
+from cdi.sync.tools.base import MODES, SYNC_KEYS, Batch, Delivery, Failure, Option, Outcome, RefusedError, Tool
 from cdi.sync.tools.braze import BrazeEvents, BrazeUsers
 from cdi.sync.tools.declared_http import http_tools
 from cdi.sync.tools.file import Files
@@ -50,4 +50,16 @@ def tools_of(root: Path) -> Mapping[str, Mapping[str, type[Tool]]]:
     return TOOLS | {name: {"row": tool} for name, tool in declared.items()}
 
 
-__all__ = ["MODES", "TOOLS", "Batch", "Delivery", "Failure", "Option", "Outcome", "RefusedError", "Tool", "tools_of"]
+__all__ = [
+    "MODES",
+    "SYNC_KEYS",
+    "TOOLS",
+    "Batch",
+    "Delivery",
+    "Failure",
+    "Option",
+    "Outcome",
+    "RefusedError",
+    "Tool",
+    "tools_of",
+]

@@ -100,6 +100,9 @@ class Batch:
     """One per row: the same when the row is sent again because nobody knows whether it arrived, and never else."""
 
 
+SYNC_KEYS = ("tool", "object", "key", "mode", "fields", "nulls", "guards", "schedule", "time", "since")
+"""What may stand in meta.sync for every tool; everything else is an option of the tool."""
+
 MODES = {
     "mirror": "what the model holds is in the tool, and what left the model is removed from there",
     "upsert": "what the model holds is created or changed; nothing is removed but profiles that became part of another",

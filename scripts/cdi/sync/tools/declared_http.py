@@ -18,7 +18,7 @@ import jmespath.exceptions
 from cdi.errors import UsageError
 from cdi.project import read_yaml
 from cdi.sync.tools import templates
-from cdi.sync.tools.base import Delivery, Option, RefusedError
+from cdi.sync.tools.base import SYNC_KEYS, Delivery, Option, RefusedError
 from cdi.sync.tools.http import BadRowsError, Endpoint, HttpTool, Item, Request, RowError
 from cdi.sync.tools.json_values import to_json
 
@@ -31,7 +31,6 @@ _OPERATION_KEYS = (
 _METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _NAMES = {"row", "rows", "sync", "run_id", "message_id", "request_id", "options"}
 _HEADER_NAMES = {"env", "sync", "run_id", "message_id", "request_id", "options"}
-_OWN_OPTIONS = ("tool", "object", "key", "mode", "fields", "nulls", "guards", "schedule", "time", "since", "url_env")
 
 
 def http_tools(root: Path) -> dict[str, type[HttpTool]]:
@@ -182,7 +181,9 @@ def _tool(name: str, given: Any, place: str) -> type[HttpTool]:
         raise UsageError(f"{place}: a name has lower-case letters, digits and underscores.")
     headers = _headers(given, place)
     options = given.get("options") or []
-    if not isinstance(options, list) or any(not isinstance(each, str) or each in _OWN_OPTIONS for each in options):
+    if not isinstance(options, list) or any(
+        not isinstance(each, str) or each in (*SYNC_KEYS, "url_env") for each in options
+    ):
         raise UsageError(f"{place}.options must be a list of names that meta.sync does not have already.")
     operations = {
         operation: _operation(given[operation], f"{place}.{operation}", operation)

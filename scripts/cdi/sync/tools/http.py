@@ -104,7 +104,7 @@ class Item:
     """See Batch.message_ids."""
 
 
-_limiters: dict[tuple[str, Endpoint], Limiter] = {}
+_limiters: dict[tuple[str, str], Limiter] = {}
 _limiters_mutex = threading.Lock()
 
 
@@ -113,10 +113,11 @@ def limiter(account: str, endpoint: Endpoint) -> Limiter | None:
     if not endpoint.rates:
         return None
     with _limiters_mutex:
-        if (account, endpoint) not in _limiters:
+        # By its name: syncs of one account that send batches of other sizes have the same limit.
+        if (account, endpoint.name) not in _limiters:
             rates = [Rate(calls, round(seconds * 1000)) for calls, seconds in endpoint.rates]
-            _limiters[account, endpoint] = Limiter(sorted(rates, key=lambda rate: rate.interval))
-        return _limiters[account, endpoint]
+            _limiters[account, endpoint.name] = Limiter(sorted(rates, key=lambda rate: rate.interval))
+        return _limiters[account, endpoint.name]
 
 
 class HttpTool(Tool):
@@ -309,8 +310,9 @@ class HttpTool(Tool):
             rejected = self.deliver(operation, items)
         except BadRowsError as error:
             if len(items) == 1:
-                self._count_rejected(error)
-                return {items[0].index: Failure(self.masked(error.message, items), is_rejected=True)}
+                reason = self.masked(error.message, items)
+                self._count_rejected(reason)
+                return {items[0].index: Failure(reason, is_rejected=True)}
             half = len(items) // 2
             return self._attempt(operation, items[:half]) | self._attempt(operation, items[half:])
         except RefusedError as error:
@@ -328,14 +330,15 @@ class HttpTool(Tool):
             for position, reason in rejected.items()
         }
 
-    def _count_rejected(self, error: RefusedError) -> None:
+    def _count_rejected(self, reason: str) -> None:
         with self._mutex:
             self._rejected_before_any += 1
             if not self._has_taken and self._rejected_before_any >= REJECTIONS:
-                self._over = RefusedError(f"every row so far was refused: {error.message}")
+                self._over = RefusedError(f"every row so far was refused: {reason}")
 
-    def call(self, endpoint: Endpoint, request: Request, items: Iterable[Item] = (), good: set[int] | None = None,
-             may_repeat: bool | None = None) -> httpx.Response:  # fmt: skip
+    def call(
+        self, endpoint: Endpoint, request: Request, items: Iterable[Item] = (), good: set[int] | None = None
+    ) -> httpx.Response:
         """Send a request, and again while the tool is away or asks us to wait; its good answer, or any in `good`.
 
         Raises BadRowsError for 400, 409, 413 and 422, RefusedError for everything else that is not 2xx.

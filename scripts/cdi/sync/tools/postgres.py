@@ -20,10 +20,7 @@ from psycopg import sql
 
 from cdi.errors import UsageError
 from cdi.sync.tools.base import Batch, Delivery, Failure, Option, Outcome, RefusedError, Tool
-
-PAGE_ROWS = 10_000
-REJECTIONS = 20
-"""Rows rejected before any was taken that make a run give up: then the rows are not the reason."""
+from cdi.sync.tools.http import PAGE_ROWS, REJECTIONS
 
 _Row = Sequence[Any]
 # What a row can be the reason of: also what a trigger says, and two keys that are one to the type of the column.
