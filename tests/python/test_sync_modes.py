@@ -192,7 +192,13 @@ def test_a_limit_sends_a_few_and_full_sends_all(project, people, receiver):
     fill(people, A, B)
     assert run_sync(project, people, declare(), asked=Asked(scope=Scope(limit=1))).delivered == 1
     assert run_sync(project, people, declare()).delivered == 1
-    assert run_sync(project, people, declare(), asked=Asked(scope=Scope(full=True))).changed == 2
+    full = Asked(scope=Scope(full=True))
+    assert run_sync(project, people, declare(), asked=full).changed == 2
+    # What was to go once more and did not is not forgotten.
+    receiver.faults.answers = [401]
+    assert run_sync(project, people, declare(), asked=full).failed == 2
+    assert run_sync(project, people, declare()).delivered == 2
+    assert run_sync(project, people, declare()).delivered == 0
 
 
 def test_guards_stop_before_anything_is_sent(project, people, receiver):

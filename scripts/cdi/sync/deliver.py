@@ -195,7 +195,7 @@ def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, 
     if not (plan.total or plan.rejected):
         return result
     tool = declared.open_tool(project.root, run_id, state.sequence(), columns)
-    state.start_run(plan)
+    state.start_run(plan, asked.scope.full)
     tool.start(plan.added, plan.changed, plan.removed)
     try:
         delivered, problem = _send(state, plan, tool, stop)

@@ -21,7 +21,7 @@ class SyncStatus:
     held: int = 0
     """Rows that the tool confirmed to hold."""
     in_doubt: int = 0
-    """Rows of which nobody knows whether they arrived."""
+    """Rows of which nobody is sure that the tool holds them as they are."""
     rejected: int = 0
     """Rows that the tool does not have, with a reason in cdi.sync_rejected."""
     last_run_at: datetime | None = None

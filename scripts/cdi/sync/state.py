@@ -425,8 +425,11 @@ class State:
                 {"sync": self.sync.name},
             )
 
-    def start_run(self, plan: Plan) -> None:
-        """Write down that the run begins, and which rows it cannot send."""
+    def start_run(self, plan: Plan, is_full: bool = False) -> None:
+        """Write down that the run begins, and which rows it cannot send.
+
+        `is_full` says that rows go although the tool should hold them: until it took them again nobody is sure of that.
+        """
         columns = [f"{part}_{kind}" for part in ("planned", "delivered", "failed") for kind in _KINDS]
         with self.warehouse.transaction():
             self.warehouse.execute(
@@ -442,6 +445,12 @@ class State:
                     "rejected": plan.rejected,
                 },
             )
+            if is_full:
+                self.warehouse.execute(
+                    "update cdi.sync_state set row_hash = '' where sync = $sync"
+                    f" and key in (select {KEY} from cdi_sync_plan where {_KIND} = 'changed')",
+                    {"sync": self.sync.name},
+                )
             self.warehouse.execute(
                 "delete from cdi.sync_rejected where sync = $sync and (key is null or key in"
                 f" (select {KEY} from cdi_sync_rows where {_UNSENDABLE}))",
