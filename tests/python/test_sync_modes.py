@@ -12,7 +12,7 @@ from conftest import ROOT
 from support import activation_table, ask_to_forget, webhook_receiver
 
 from cdi.errors import UsageError, WarehouseError
-from cdi.sync import Asked
+from cdi.sync import Asked, state
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import Stop, run_sync
 from cdi.sync.guards import Guards
@@ -326,15 +326,16 @@ class Killed(BaseException):
 def test_killed_at_every_statement_it_goes_on_where_it_was(project, people, receiver, monkeypatch):
     """A run is ended before its first statement that writes, before its second, and so on, and then run again."""
     monkeypatch.setattr(http, "PAGE_ROWS", 4)
+    monkeypatch.setattr(state, "TAKE_OVER_SECONDS", 0.0)
     declared = declare(options={"batch_size": 2})
     execute = type(people).execute
     for point in range(1, 200):
-        for table in ("sync_state", "sync_in_flight", "sync_runs", "sync_changes", "sync_rejected"):
+        for table in ("sync_state", "sync_in_flight", "sync_failures", "sync_runs", "sync_changes", "sync_rejected"):
             people.execute(f"delete from cdi.{table}")
         receiver.held.clear()
-        fill(people, *[(f"p{number}", "before", None, None) for number in range(8)])
+        fill(people, *[(f"p{number}", "before", None, None) for number in range(4)])
         run_sync(project, people, declared)
-        fill(people, *[(f"p{number}", f"after{number % 2}", None, None) for number in range(3, 11)])
+        fill(people, *[(f"p{number}", f"after{number % 2}", None, None) for number in range(2, 6)])
         left = point
 
         def killing(warehouse, *arguments):
@@ -350,7 +351,7 @@ def test_killed_at_every_statement_it_goes_on_where_it_was(project, people, rece
                 run_sync(project, people, declared)
         was_killed = left == 0
         run_sync(project, people, declared)
-        wanted = {f"p{number}": f"after{number % 2}" for number in range(3, 11)}
+        wanted = {f"p{number}": f"after{number % 2}" for number in range(2, 6)}
         assert {key: row["email"] for key, row in held(receiver).items()} == wanted, point
         assert run_sync(project, people, declared).delivered == 0
         if not was_killed:

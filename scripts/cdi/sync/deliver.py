@@ -25,8 +25,8 @@ from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.sync.declared import DeclaredSync, declared_syncs, moment
 from cdi.sync.deletions import deliver_deletions
-from cdi.sync.state import Plan, Scope, State, create_state_tables
-from cdi.sync.tools import Batch, Outcome, RefusedError, Tool
+from cdi.sync.state import Page, Plan, Scope, State, create_state_tables
+from cdi.sync.tools import Batch, Failure, Outcome, RefusedError, Tool
 from cdi.warehouse import Warehouse, connect, now, quote
 
 log = logging.getLogger(__name__)
@@ -212,51 +212,68 @@ def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, 
 
 def _send(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
     """Send the plan page by page: (rows delivered, what the tool said last if it refused some)."""
+    send = _send_pages if tool.commits_batches else _send_whole
+    return send(state, plan, tool, stop)
+
+
+def _send_pages(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
+    """As `_send`, to a tool that has taken a page when it answers."""
     position = delivered = 0
     problem = ""
     while position < plan.total and stop.signal is None:
         page = state.page(plan, position + 1, tool.batch_rows)
-        if tool.commits_batches:
-            state.sending(page.first, page.last)
-        count = page.rows.num_rows
-        try:
-            outcome = tool.send(Batch(page.operation, page.rows, page.message_ids))
-        except RefusedError as error:
-            outcome = Outcome.of_all(count, error, is_over=not tool.commits_batches)
+        state.sending(page.last)
+        outcome = _answer(tool, page)
+        failures = _failures(page, outcome)
+        state.settled(page.last, failures)
+        delivered += page.rows.num_rows - len(failures)
         problem = mask_secrets(outcome.problem) or problem
-        if tool.commits_batches or outcome.failures:
-            _settle(state, page.first, page.last, outcome)
-        if tool.commits_batches:
-            delivered += count - len(outcome.failures)
         if outcome.is_over:
-            if not tool.commits_batches:
-                tool.abandon()
-                return 0, problem
             break
         position = page.last
-    if tool.commits_batches:
-        tool.finish()
-        return delivered, problem
+    tool.finish()
+    return delivered, problem
+
+
+def _send_whole(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
+    """As `_send`, to a tool that has taken nothing before it has got everything."""
+    position = 0
+    while position < plan.total and stop.signal is None:
+        page = state.page(plan, position + 1, tool.batch_rows)
+        if failures := _failures(page, _answer(tool, page)):
+            tool.abandon()
+            failure = next(iter(failures.values()))
+            state.settled(page.last, dict.fromkeys(range(1, page.last + 1), failure))
+            return 0, failure.reason
+        position = page.last
     if stop.signal is not None:
         tool.abandon()
         return 0, "stopped before the end"
-    state.sending(1, plan.total)
+    state.sending(plan.total)
     try:
         tool.finish()
     except RefusedError as error:
         tool.abandon()
-        _settle(state, 1, plan.total, Outcome.of_all(plan.total, error))
-        return 0, mask_secrets(error.message)
-    _settle(state, 1, plan.total, Outcome())
+        failure = Failure(mask_secrets(error.message), error.in_doubt)
+        state.settled(plan.total, dict.fromkeys(range(1, plan.total + 1), failure))
+        return 0, failure.reason
+    state.settled(plan.total, {})
     return plan.total, ""
 
 
-def _settle(state: State, first: int, last: int, outcome: Outcome) -> None:
-    failures = {
-        first + index: replace(failure, reason=mask_secrets(failure.reason))
+def _answer(tool: Tool, page: Page) -> Outcome:
+    try:
+        return tool.send(Batch(page.operation, page.rows, page.message_ids))
+    except RefusedError as error:
+        return Outcome.of_all(page.rows.num_rows, error)
+
+
+def _failures(page: Page, outcome: Outcome) -> dict[int, Failure]:
+    """What was not taken, by its number in the plan."""
+    return {
+        page.first + index: replace(failure, reason=mask_secrets(failure.reason))
         for index, failure in outcome.failures.items()
     }
-    state.settled(first, last, failures)
 
 
 def _guarded(warehouse: Warehouse, declared: DeclaredSync, plan: Plan, asked: Asked) -> str:

@@ -53,8 +53,10 @@ def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
         )
         doubt = dict(
             warehouse.query(
-                "select sync, count(distinct key) from (select sync, key from cdi.sync_in_flight union all"
-                " select sync, key from cdi.sync_state where row_hash = '') as unsure group by 1"
+                "select sync, count(distinct key) from (select planned.sync, planned.key"
+                " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
+                " and planned.number > coalesce(run.settled_to, 0) and planned.number <= run.sent_to"
+                " union all select sync, key from cdi.sync_state where row_hash = '') as unsure group by 1"
             )
         )
         rejected = dict(warehouse.query("select sync, sum(count_rows) from cdi.sync_rejected group by 1"))

@@ -1,12 +1,17 @@
 """What the warehouse knows of syncs: what each tool holds, what each run did, and what was not taken and why.
 
 All in schema cdi. No table holds a value of a row but its key: what was delivered is known by a hash.
+
+A run writes its plan into cdi.sync_in_flight, numbered. How far it is stands in two columns of cdi.sync_runs, written
+page by page: `sent_to` before a page leaves, `settled_to` when the tool has answered. What that means for the state is
+worked out for many pages at once (`take_over`): by the run itself, or by the next one if it was killed.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -14,6 +19,7 @@ import psycopg
 import pyarrow as pa
 
 from cdi.errors import WarehouseError
+from cdi.sync.columns import as_sent, has_parts, hashed
 from cdi.sync.declared import DeclaredSync
 from cdi.sync.tools import Failure
 from cdi.warehouse import Warehouse, now, quote
@@ -24,12 +30,16 @@ _TABLES = {
     # delivered_at is null until it confirmed.
     "sync_state": "sync text, key text, row_hash text, delivered_at timestamp, run_id text, sent_hash text,"
     " message_id text",
-    # Rows that left and of which nobody knows whether they arrived: no answer yet, none at all, or a kill.
-    "sync_in_flight": "sync text, key text, run_id text, sent_hash text, message_id text",
+    # What the run under way is to deliver and has not taken over into the state. message_id: of rows that keep the one
+    # that they left under before. place: where the row stands in the run's copy of the model.
+    "sync_in_flight": "sync text, run_id text, number bigint, key text, kind text, row_hash text, message_id text,"
+    " in_doubt boolean, place bigint",
+    # Which of these the tool did not take, and why.
+    "sync_failures": "sync text, number bigint, reason text, in_doubt boolean",
     "sync_runs": "run_id text, sync text, started_at timestamp, finished_at timestamp, status text, "
     + ", ".join(f"{part}_{kind} bigint" for part in ("planned", "delivered", "failed") for kind in _KINDS)
-    + ", rejected bigint, message text, resent bigint",
-    # Every row that a tool took, ever.
+    + ", rejected bigint, message text, resent bigint, sent_to bigint, settled_to bigint, settled_at timestamp",
+    # Every row that a tool took, ever; delivered_at is when the run last heard of the tool before it wrote this down.
     "sync_changes": "run_id text, sync text, key text, operation text, delivered_at timestamp",
     # What a tool does not have, and why: until it takes the row or the row leaves the model.
     "sync_rejected": "run_id text, sync text, key text, operation text, reason text, count_rows bigint,"
@@ -38,11 +48,12 @@ _TABLES = {
     "sync_since": "sync text, since timestamp",
 }
 
+TAKE_OVER_SECONDS = 30.0
+"""How long a run collects what was answered before it moves the state."""
+
 KEY, HASH, MESSAGE = "cdi_key", "cdi_hash", "cdi_message_id"
-_KIND, _NUMBER, _COPIES, _WAS_HELD, _DOUBT = "cdi_kind", "cdi_number", "cdi_copies", "cdi_was_held", "cdi_in_doubt"
-_PAGE = f"{_NUMBER} between $first and $last"
-_TAKEN = f"{_PAGE} and {_NUMBER} not in (select number from cdi_sync_failures)"
-_OPERATION = f"case when {_KIND} = 'removed' then 'remove' else 'upsert' end"
+_KIND, _PLACE = "cdi_kind", "cdi_place"
+_OPERATION = "case when kind = 'removed' then 'remove' else 'upsert' end"
 _WANTED = {
     "mirror": "added, changed, removed", "audience": "added, changed, removed", "upsert": "added, changed, merged",
     "update": "added, changed, merged", "create": "added", "append": "added",
@@ -73,8 +84,8 @@ class Scope:
 class Plan:
     """What a run has to deliver, numbered from 1: first removals, then changes and additions."""
 
-    columns: list[str]
-    """The fields, by the tool's names."""
+    columns: dict[str, tuple[str, str]]
+    """The fields by the tool's names: their SQL and type."""
     added: int
     changed: int
     removed: int
@@ -109,8 +120,7 @@ class State:
         self.warehouse = warehouse
         self.sync = sync
         self.names = {"sync": sync.name, "run_id": run_id}
-        self._has_held = self._has_rejected = True
-        """Whether rows of the plan can be in cdi.sync_state, and in cdi.sync_rejected."""
+        self._taken_over_at = time.monotonic()
 
     def columns(self) -> dict[str, str]:
         """The model's columns and their types (`json` for all that has parts).
@@ -139,31 +149,54 @@ class State:
                     f"{place} '{column}' is no column of the model.",
                     (f"Did you mean {near[0]}? " if near else "") + f"Its columns: {', '.join(types)}.",
                 )
-        return {name: "json" if _has_parts(kind) else kind for name, kind in types.items()}
+        return {name: "json" if has_parts(kind) else kind for name, kind in types.items()}
 
     def settle(self) -> None:
-        """Take over what the run before left in flight; whoever holds the lock knows that it is no longer running.
+        """Take over what a run before left behind; whoever holds the lock knows that it is no longer running.
 
-        The tool may hold those rows: they are sent again or removed, whatever the state said before.
+        What was on its way then the tool may hold: it is sent again or removed, whatever the state said before.
         """
-        self.warehouse.execute(
-            "update cdi.sync_state set row_hash = '', sent_hash = sent.sent_hash, message_id = sent.message_id"
-            " from cdi.sync_in_flight as sent"
-            " where sync_state.sync = $sync and sent.sync = $sync and sync_state.key = sent.key",
-            {"sync": self.sync.name},
+        self.take_over()
+        self._doubt(
+            "select planned.key, planned.run_id, planned.kind, planned.row_hash, planned.message_id"
+            " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
+            " where planned.sync = $sync and planned.number <= run.sent_to"
         )
-        self.warehouse.execute(
-            "insert into cdi.sync_state (sync, key, row_hash, run_id, sent_hash, message_id)"
-            " select sync, key, '', run_id, sent_hash, message_id"
-            " from cdi.sync_in_flight as sent where sync = $sync and not exists"
-            " (select 1 from cdi.sync_state as held where held.sync = $sync and held.key = sent.key)",
-            {"sync": self.sync.name},
-        )
-        self.warehouse.execute("delete from cdi.sync_in_flight where sync = $sync", {"sync": self.sync.name})
+        self._forget_plan()
         self.warehouse.execute(
             f"update cdi.sync_runs set status = 'interrupted', {_FAILED} where sync = $sync and status = 'running'",
             {"sync": self.sync.name},
         )
+
+    def _doubt(self, rows: str) -> None:
+        """Nobody knows whether the tool holds rows (SQL: key, run_id, kind, row_hash, message_id) as they left."""
+        sent = f"select key, run_id, coalesce(row_hash, kind) as sent_hash, {self._message} as message_id from ({rows})"
+        self.warehouse.execute(
+            "update cdi.sync_state set row_hash = '', sent_hash = sent.sent_hash, message_id = sent.message_id"
+            f" from ({sent} as unheard) as sent where sync_state.sync = $sync and sync_state.key = sent.key",
+            {"sync": self.sync.name},
+        )
+        self.warehouse.execute(
+            "insert into cdi.sync_state (sync, key, row_hash, run_id, sent_hash, message_id)"
+            f" select $sync, key, '', run_id, sent_hash, message_id from ({sent} as unheard) as sent where not exists"
+            " (select 1 from cdi.sync_state as held where held.sync = $sync and held.key = sent.key)",
+            {"sync": self.sync.name},
+        )
+
+    @property
+    def _message(self) -> str:
+        """SQL: the id under which a planned row leaves.
+
+        What is news to the tool has an id of its own, also where a row changes and changes back; what it may hold
+        already keeps the one that it left under. An event has its key, whatever is known of it by now.
+        """
+        if self.sync.real_mode == "append":
+            return "key"
+        return "coalesce(message_id, md5(run_id || kind || key || coalesce(row_hash, '')))"
+
+    def _forget_plan(self) -> None:
+        for table in ("sync_in_flight", "sync_failures"):
+            self.warehouse.execute(f"delete from cdi.{table} where sync = $sync", {"sync": self.sync.name})
 
     def plan(self, scope: Scope = Scope()) -> Plan:
         """Compare the model with what the tool holds, in the warehouse; rows without a key of their own are left out.
@@ -196,32 +229,26 @@ class State:
 
     def _compare(self, types: dict[str, str], scope: Scope) -> Plan:
         sources = {item.name: item.column for item in self.sync.fields} or {name: name for name in types}
-        sent = {name: _as_sent(self.warehouse.dialect, column, types[column]) for name, column in sources.items()}
+        sent = {name: as_sent(self.warehouse.dialect, column, types[column]) for name, column in sources.items()}
         fields = ", ".join(f"{sql} as {quote(name)}" for name, (sql, _) in sent.items())
-        key = self.sync.key_field
-        for table in ("cdi_sync_rows", "cdi_sync_plan", "cdi_sync_failures"):
+        for table in ("cdi_sync_rows", "cdi_sync_unsendable"):
             self.warehouse.execute(f"drop table if exists {table}")
-        self.warehouse.execute(
-            "create temporary table cdi_sync_failures (number bigint, reason text, in_doubt boolean)"
-        )
+        self._forget_plan()
         self.warehouse.execute(
             f"""
             create temporary table cdi_sync_rows as
             select
-                cast({quote(key)} as text) as {KEY},
-                md5({_hashed(sent)}) as {HASH},
-                count(*) over (partition by cast({quote(key)} as text)) as {_COPIES},
+                row_number() over () as {_PLACE},
+                cast({quote(self.sync.key_field)} as text) as {KEY},
+                md5({hashed(sent)}) as {HASH},
                 *
             from (select {fields} from {quote(self.sync.schema, self.sync.table)} where {self._since(scope)}) as model
             """,
             {"sync": self.sync.name} if self.sync.time_column else None,
         )
-        # A removed row has no values left but its key.
-        values = ", ".join(
-            f"coalesce(rows.{quote(name)}, cast(held.key as {kind})) as {quote(name)}"
-            if name == key
-            else f"rows.{quote(name)}"
-            for name, (_, kind) in sent.items()
+        self.warehouse.execute(
+            f"create temporary table cdi_sync_unsendable as select {KEY}, count(*) as copies from cdi_sync_rows"
+            f" group by 1 having count(*) > 1 or {KEY} is null or {KEY} = ''"
         )
         wanted = _WANTED[self.sync.real_mode]
         removed = "true" if "removed" in wanted else self._is_merged() if "merged" in wanted else "false"
@@ -230,72 +257,73 @@ class State:
         if self.sync.real_mode in ("create", "append"):
             # What was delivered once stays as it is, whatever it looks like now; in doubt it goes once more.
             differs = "(held.delivered_at is null or held.row_hash = '')"
-        # What is news to the tool has an id of its own, also where a row changes and changes back; what it may hold
-        # already keeps the one that it left under.
-        message = (
-            f"case when {_SENT_AS} = coalesce({HASH}, {_KIND}) then {_SENT_ID}"
-            f" else md5($run_id || {_KIND} || {KEY} || coalesce({HASH}, '')) end"
-        )
-        parameters = {**self.names, "limit": 2**62 if scope.limit is None else scope.limit}
-        if self.sync.real_mode == "append":
-            # The same event, whatever is known of it by now.
-            message = KEY
-            parameters.pop("run_id")
         is_asked = (
             f"coalesce(rows.{KEY}, held.key) in (select key from cdi.sync_rejected where sync = $sync)"
             if scope.only_rejected
             else "true"
         )
+        # Removals go first: their kind is the last of the alphabet.
         self.warehouse.execute(
             f"""
-            create temporary table cdi_sync_plan as
+            insert into cdi.sync_in_flight (sync, run_id, number, key, kind, row_hash, message_id, in_doubt, place)
             select * from (
                 select
-                    row_number() over (order by {_KIND} desc, {KEY}) as {_NUMBER},
-                    {message} as {MESSAGE},
-                    *
+                    $sync as sync,
+                    $run_id as run_id,
+                    row_number() over (order by kind desc, place) as number,
+                    key,
+                    kind,
+                    row_hash,
+                    case when sent_hash = coalesce(row_hash, kind) then message_id end as message_id,
+                    in_doubt,
+                    place
                 from (
                     select
                         case
-                            when rows.{_COPIES} is null then 'removed'
+                            when rows.{_PLACE} is null then 'removed'
                             when held.delivered_at is null then 'added'
                             else 'changed'
-                        end as {_KIND},
-                        coalesce(rows.{KEY}, held.key) as {KEY},
-                        rows.{HASH},
-                        held.key is not null as {_WAS_HELD},
-                        coalesce(held.row_hash = '', false) as {_DOUBT},
-                        held.sent_hash as {_SENT_AS},
-                        held.message_id as {_SENT_ID},
-                        {values}
+                        end as kind,
+                        coalesce(rows.{KEY}, held.key) as key,
+                        rows.{HASH} as row_hash,
+                        coalesce(held.row_hash = '', false) as in_doubt,
+                        held.sent_hash,
+                        held.message_id,
+                        rows.{_PLACE} as place
                     from cdi_sync_rows as rows
                     full join (select * from cdi.sync_state where sync = $sync) as held on rows.{KEY} = held.key
+                    left join cdi_sync_unsendable as bad on rows.{KEY} = bad.{KEY}
                     where (
-                        (rows.{KEY} <> '' and rows.{_COPIES} = 1 and {differs} and {changed})
-                        or (rows.{_COPIES} is null and {removed})
+                        (rows.{KEY} <> '' and bad.copies is null and {differs} and {changed})
+                        or (rows.{_PLACE} is null and {removed})
                     ) and {is_asked}
                 ) as changes
             ) as numbered
-            where {_NUMBER} <= $limit
+            where number <= $limit
             """,
-            parameters,
+            {**self.names, "limit": 2**62 if scope.limit is None else scope.limit},
         )
         if self.warehouse.dialect == "postgres":
-            # Without these every page is a scan of the whole plan, and the planner guesses.
-            self.warehouse.execute(f"create unique index on cdi_sync_plan ({_NUMBER})")
-            self.warehouse.execute("analyze cdi_sync_plan")
-        counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from cdi_sync_plan group by 1"))
-        rejected = self.warehouse.query(f"select count(*) from cdi_sync_rows where {_UNSENDABLE}")[0][0]
-        held = self.warehouse.query(
-            "select count(*) from cdi.sync_state where sync = $sync and delivered_at is not null",
-            {"sync": self.sync.name},
-        )[0][0]
-        in_doubt = self.warehouse.query(f"select count(*) from cdi_sync_plan where {_DOUBT}")[0][0]
-        self._has_held = bool(held or in_doubt)
-        self._has_rejected = bool(
-            self.warehouse.query("select 1 from cdi.sync_rejected where sync = $sync limit 1", {"sync": self.sync.name})
+            # Without these every page is a scan of everything, and the planner guesses.
+            self.warehouse.execute(f"create unique index on cdi_sync_rows ({_PLACE})")
+            for table in ("cdi_sync_rows", "cdi.sync_in_flight"):
+                self.warehouse.execute(f"analyze {table}")
+        sync = {"sync": self.sync.name}
+        counts = dict(
+            self.warehouse.query("select kind, count(*) from cdi.sync_in_flight where sync = $sync group by 1", sync)
         )
-        return Plan(list(sent), *(counts.get(kind, 0) for kind in _KINDS), rejected, held, in_doubt)
+        return Plan(
+            sent,
+            *(counts.get(kind, 0) for kind in _KINDS),
+            rejected=self._number("select coalesce(sum(copies), 0) from cdi_sync_unsendable"),
+            held=self._number(
+                "select count(*) from cdi.sync_state where sync = $sync and delivered_at is not null", sync
+            ),
+            in_doubt=self._number("select count(*) from cdi.sync_in_flight where sync = $sync and in_doubt", sync),
+        )
+
+    def _number(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
+        return int(self.warehouse.query(sql, parameters)[0][0])
 
     def _is_merged(self) -> str:
         """SQL: whether a row that left the model is a profile that became part of another, and so is none any more."""
@@ -304,31 +332,48 @@ class State:
         graph = quote(*self.sync.identity_graph)
         return f"not exists (select 1 from {graph} as graph where graph.profile_id = held.key)"
 
+    def _planned(self, plan: Plan, columns: str) -> str:
+        """SQL: rows of the plan with their fields; a removed row has no values left but its key."""
+        key = self.sync.key_field
+        values = ", ".join(
+            f"coalesce(rows.{quote(name)}, cast(planned.key as {kind})) as {quote(name)}"
+            if name == key
+            else f"rows.{quote(name)}"
+            for name, (_, kind) in plan.columns.items()
+        )
+        return (
+            f"select {columns}, {values} from (select *, {self._message} as {MESSAGE} from cdi.sync_in_flight"
+            f" where sync = $sync) as planned left join cdi_sync_rows as rows on planned.place = rows.{_PLACE}"
+        )
+
     def page(self, plan: Plan, first: int, count: int) -> Page:
         """At most `count` rows from a number on, all removals or all not."""
         last = min(first + count - 1, plan.removed if first <= plan.removed else plan.total)
         batches = self.warehouse.fetch(
-            f"select {', '.join(quote(name) for name in plan.columns)}, {MESSAGE} from cdi_sync_plan"
-            f" where {_PAGE} order by {_NUMBER}",
-            {"first": first, "last": last},
+            f"{self._planned(plan, MESSAGE)} where planned.number between $first and $last order by planned.number",
+            {"sync": self.sync.name, "first": first, "last": last},
         )
         rows = pa.Table.from_batches(batches).combine_chunks()
         return Page(
             first,
             last,
             "remove" if first <= plan.removed else "upsert",
-            rows.select(plan.columns).to_batches()[0],
+            rows.select(list(plan.columns)).to_batches()[0],
             rows.column(MESSAGE).to_pylist(),
         )
 
     def sample(self, plan: Plan, count: int) -> list[dict[str, object]]:
-        """Some rows of each kind of change, with the kind and the fields by the model's names of the columns."""
+        """Some rows of each kind of change, with the kind and the fields by the tool's names."""
         names = [KEY, _KIND, *plan.columns]
         rows = self.warehouse.query(
-            f"select {', '.join(quote(name) for name in names)} from (select *, row_number() over"
-            f" (partition by {_KIND} order by {_NUMBER}) as place from cdi_sync_plan) as placed"
-            f" where place <= $count order by {_NUMBER}",
-            {"count": count},
+            f"select {', '.join(quote(name) for name in names)} from ("
+            + self._planned(
+                plan,
+                f"planned.key as {KEY}, planned.kind as {_KIND}, planned.number,"
+                " row_number() over (partition by planned.kind order by planned.number) as turn",
+            )
+            + ") as placed where turn <= $count order by number",
+            {"sync": self.sync.name, "count": count},
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -342,86 +387,97 @@ class State:
             )[0][0]
         )
 
-    def sending(self, first: int, last: int) -> None:
-        """The rows from one number to another are about to leave: from now on the tool may hold them."""
+    def sending(self, last: int) -> None:
+        """The rows up to a number are about to leave: from now on the tool may hold them."""
         self.warehouse.execute(
-            "insert into cdi.sync_in_flight (sync, key, run_id, sent_hash, message_id)"
-            f" select $sync, {KEY}, $run_id, coalesce({HASH}, {_KIND}), {MESSAGE} from cdi_sync_plan where {_PAGE}",
-            {**self.names, "first": first, "last": last},
+            "update cdi.sync_runs set sent_to = $last where run_id = $run_id and sync = $sync",
+            {**self.names, "last": last},
         )
 
-    def settled(self, first: int, last: int, failures: Mapping[int, Failure]) -> None:
-        """What became of the rows from one number to another: the state moves for those that the tool took.
-
-        `failures` are the others, by their number. One transaction.
-        """
-        page = {"sync": self.sync.name, "first": first, "last": last}
-        stamped = {**page, "run_id": self.names["run_id"], "now": now()}
+    def settled(self, last: int, failures: Mapping[int, Failure]) -> None:
+        """The tool took the rows up to a number, those of `failures` (by their number) excepted; one transaction."""
         with self.warehouse.transaction():
-            self.warehouse.execute("delete from cdi_sync_failures")
             if failures:
                 columns = {
+                    "sync": pa.array([self.sync.name] * len(failures), pa.string()),
                     "number": pa.array(list(failures), pa.int64()),
                     "reason": pa.array([item.reason for item in failures.values()], pa.string()),
                     "in_doubt": pa.array([item.in_doubt for item in failures.values()], pa.bool_()),
                 }
-                self.warehouse.append("cdi_sync_failures", pa.table(columns).to_reader())
-            if self._has_held:
-                self.warehouse.execute(
-                    "delete from cdi.sync_state where sync = $sync"
-                    f" and key in (select {KEY} from cdi_sync_plan where {_TAKEN} and {_WAS_HELD})",
-                    page,
-                )
+                self.warehouse.append(quote("cdi", "sync_failures"), pa.table(columns).to_reader())
             self.warehouse.execute(
-                "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id)"
-                f" select $sync, {KEY}, {HASH}, cast($now as timestamp), $run_id from cdi_sync_plan"
-                f" where {_TAKEN} and {_KIND} <> 'removed'",
-                stamped,
+                "update cdi.sync_runs set settled_to = $last, settled_at = cast($now as timestamp)"
+                " where run_id = $run_id and sync = $sync",
+                {**self.names, "last": last, "now": now()},
             )
-            self.warehouse.execute(
-                "insert into cdi.sync_changes (run_id, sync, key, operation, delivered_at)"
-                f" select $run_id, $sync, {KEY}, {_OPERATION}, cast($now as timestamp) from cdi_sync_plan"
-                f" where {_TAKEN}",
-                stamped,
-            )
-            self.warehouse.execute(
-                f"delete from cdi.sync_in_flight where sync = $sync and key in (select {KEY} from cdi_sync_plan"
-                f" where {_PAGE} and {_NUMBER} not in (select number from cdi_sync_failures where in_doubt))",
-                page,
-            )
-            if self._has_rejected:
-                self.warehouse.execute(
-                    f"delete from cdi.sync_rejected where sync = $sync and key in (select {KEY} from cdi_sync_plan"
-                    f" where {_PAGE})",
-                    page,
-                )
-            if failures:
-                self._has_rejected = True
-                self.warehouse.execute(
-                    "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
-                    f" select $run_id, $sync, {KEY}, {_OPERATION}, failed.reason, 1, cast($now as timestamp) from"
-                    f" cdi_sync_plan as plan inner join cdi_sync_failures as failed on plan.{_NUMBER} = failed.number"
-                    f" where {_PAGE}",
-                    stamped,
-                )
-            taken = dict(
-                self.warehouse.query(
-                    f"select {_KIND}, count(*) from cdi_sync_plan where {_TAKEN} group by 1",
-                    {"first": first, "last": last},
-                )
-            )
-            counts = ", ".join(f"delivered_{kind} = delivered_{kind} + {taken.get(kind, 0)}" for kind in _KINDS)
-            self.warehouse.execute(
-                f"update cdi.sync_runs set {counts} where run_id = $run_id and sync = $sync",
-                self.names,
-            )
+        if time.monotonic() - self._taken_over_at >= TAKE_OVER_SECONDS:
+            with self.warehouse.transaction():
+                self.take_over()
+
+    def take_over(self) -> None:
+        """Move the state for all rows that the tool has answered for, of this run or of one that was killed."""
+        self._taken_over_at = time.monotonic()
+        sync = {"sync": self.sync.name}
+        self.warehouse.execute("drop table if exists cdi_sync_settled")
+        self.warehouse.execute(
+            "create temporary table cdi_sync_settled as select planned.key, planned.run_id, planned.kind,"
+            " planned.row_hash, planned.message_id, run.settled_at, failed.reason, failed.in_doubt"
+            " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run"
+            " on planned.run_id = run.run_id and planned.number <= run.settled_to"
+            " left join cdi.sync_failures as failed on failed.sync = planned.sync and failed.number = planned.number"
+            " where planned.sync = $sync",
+            sync,
+        )
+        self.warehouse.execute(
+            "delete from cdi.sync_state where sync = $sync and key in"
+            " (select key from cdi_sync_settled where reason is null)",
+            sync,
+        )
+        self.warehouse.execute(
+            "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id)"
+            " select $sync, key, row_hash, settled_at, run_id from cdi_sync_settled"
+            " where reason is null and kind <> 'removed'",
+            sync,
+        )
+        self.warehouse.execute(
+            "insert into cdi.sync_changes (run_id, sync, key, operation, delivered_at)"
+            f" select run_id, $sync, key, {_OPERATION}, settled_at from cdi_sync_settled where reason is null",
+            sync,
+        )
+        self._doubt("select key, run_id, kind, row_hash, message_id from cdi_sync_settled where in_doubt")
+        self.warehouse.execute(
+            "delete from cdi.sync_rejected where sync = $sync and key in (select key from cdi_sync_settled)", sync
+        )
+        self.warehouse.execute(
+            "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
+            f" select run_id, $sync, key, {_OPERATION}, reason, 1, settled_at from cdi_sync_settled"
+            " where reason is not null",
+            sync,
+        )
+        counts = ", ".join(
+            f"delivered_{kind} = delivered_{kind} + (select count(*) from cdi_sync_settled as settled where"
+            f" settled.run_id = sync_runs.run_id and settled.kind = '{kind}' and settled.reason is null)"
+            for kind in _KINDS
+        )
+        self.warehouse.execute(
+            f"update cdi.sync_runs set {counts} where sync = $sync and run_id in (select run_id from cdi_sync_settled)",
+            sync,
+        )
+        self.warehouse.execute(
+            "delete from cdi.sync_in_flight where sync = $sync and number <="
+            " (select settled_to from cdi.sync_runs where sync_runs.run_id = sync_in_flight.run_id)",
+            sync,
+        )
+        self.warehouse.execute("delete from cdi.sync_failures where sync = $sync", sync)
+        self.warehouse.execute("drop table cdi_sync_settled")
 
     def forget_solved(self, scope: Scope) -> None:
         """Rows that were rejected once and that no longer need to be sent are no longer waiting."""
         if scope.is_everything:
             self.warehouse.execute(
                 "delete from cdi.sync_rejected where sync = $sync and (key is null or not exists"
-                f" (select 1 from cdi_sync_plan as plan where plan.{KEY} = sync_rejected.key))",
+                " (select 1 from cdi.sync_in_flight as planned where planned.sync = $sync"
+                " and planned.key = sync_rejected.key))",
                 {"sync": self.sync.name},
             )
 
@@ -448,34 +504,34 @@ class State:
             if is_full:
                 self.warehouse.execute(
                     "update cdi.sync_state set row_hash = '' where sync = $sync"
-                    f" and key in (select {KEY} from cdi_sync_plan where {_KIND} = 'changed')",
+                    " and key in (select key from cdi.sync_in_flight where sync = $sync and kind = 'changed')",
                     {"sync": self.sync.name},
                 )
             self.warehouse.execute(
                 "delete from cdi.sync_rejected where sync = $sync and (key is null or key in"
-                f" (select {KEY} from cdi_sync_rows where {_UNSENDABLE}))",
+                f" (select {KEY} from cdi_sync_unsendable))",
                 {"sync": self.sync.name},
             )
             self.warehouse.execute(
                 "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
                 f" select $run_id, $sync, {KEY}, 'upsert', case when {KEY} is null then 'the key is null'"
-                f" when {KEY} = '' then 'the key is empty' else 'several rows have this key' end, count(*),"
-                f" cast($now as timestamp) from cdi_sync_rows where {_UNSENDABLE} group by {KEY}",
+                f" when {KEY} = '' then 'the key is empty' else 'several rows have this key' end, copies,"
+                " cast($now as timestamp) from cdi_sync_unsendable",
                 {**self.names, "now": now()},
             )
-            self.warehouse.execute("drop table cdi_sync_rows")
 
     def finish_run(self, status: str, message: str, resent: int = 0) -> None:
-        """Write down how the run ended."""
-        self.warehouse.execute(
-            f"update cdi.sync_runs set finished_at = cast($now as timestamp), status = $status, message = $message,"
-            f" resent = $resent, {_FAILED} where run_id = $run_id and sync = $sync",
-            {**self.names, "now": now(), "status": status, "message": message, "resent": resent},
-        )
+        """Move the state for what is left, and write down how the run ended."""
+        with self.warehouse.transaction():
+            self.take_over()
+            self._forget_plan()
+            self.warehouse.execute(
+                "update cdi.sync_runs set finished_at = cast($now as timestamp), status = $status, message = $message,"
+                f" resent = $resent, {_FAILED} where run_id = $run_id and sync = $sync",
+                {**self.names, "now": now(), "status": status, "message": message, "resent": resent},
+            )
 
 
-_SENT_AS, _SENT_ID = "cdi_sent_hash", "cdi_sent_message_id"
-_UNSENDABLE = f"({KEY} is null or {KEY} = '' or {_COPIES} > 1)"
 _DELIVERED = "(" + " + ".join(f"delivered_{kind}" for kind in _KINDS) + ")"
 _FAILED = ", ".join(f"failed_{kind} = planned_{kind} - delivered_{kind}" for kind in _KINDS)
 
@@ -485,52 +541,11 @@ def create_state_tables(warehouse: Warehouse) -> None:
     warehouse.execute("create schema if not exists cdi")
     for name, columns in _TABLES.items():
         warehouse.execute(f"create table if not exists {quote('cdi', name)} ({columns})")
-    for table, columns in (("sync_runs", "resent bigint"), ("sync_state", "sent_hash text, message_id text"),
-                           ("sync_in_flight", "sent_hash text, message_id text")):  # fmt: skip
-        there = warehouse.column_names("cdi", table)
+        there = warehouse.column_names("cdi", name)
         for column in columns.split(", "):
             if column.split()[0] not in there:
-                warehouse.execute(f"alter table cdi.{table} add column {column}")
+                warehouse.execute(f"alter table cdi.{name} add column {column}")
     if warehouse.dialect == "postgres":
         warehouse.execute("create index if not exists sync_state_key on cdi.sync_state (sync, key)")
         warehouse.execute("create index if not exists sync_changes_key on cdi.sync_changes (key, sync)")
-
-
-def _has_parts(kind: str) -> bool:
-    return kind in ("array", "json", "jsonb") or kind.startswith(("struct", "map", "union")) or kind.endswith("]")
-
-
-def _as_sent(dialect: str, name: str, kind: str) -> tuple[str, str]:
-    """SQL for a column as tools get it, and its type.
-
-    Numbers, texts, dates and timestamps stay; a timestamp with a zone becomes UTC without one; what has parts becomes
-    JSON text, and anything else text.
-    """
-    column = quote(name)
-    if kind == "json":
-        return f"cast({'to_jsonb' if dialect == 'postgres' else 'to_json'}({column}) as text)", "text"
-    if kind == "timestamp with time zone":
-        # As text it would depend on the session's time zone, and so would its hash.
-        return f"({column} at time zone 'UTC')", "timestamp"
-    if kind == "unbounded":
-        return f"cast({column} as numeric(38, 9))", "numeric(38, 9)"
-    return (column, kind) if kind.startswith(_PLAIN) else (f"cast({column} as text)", "text")
-
-
-_PLAIN = (
-    "boolean", "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint",
-    "decimal", "numeric", "real", "float", "double", "varchar", "character", "text", "date", "timestamp",
-)  # fmt: skip
-
-
-def _hashed(names: Iterable[str]) -> str:
-    """SQL for one text of all fields.
-
-    In the order of the names, each value with its length: neither the order of fields nor what stands in them can make
-    two different rows look the same. A field that is null is left out, so that a new one that nobody has sends nothing.
-    """
-    return " || ".join(
-        f"coalesce('{name.replace(chr(39), chr(39) * 2)}=' || cast(length(cast({quote(name)} as text)) as text)"
-        f" || ':' || cast({quote(name)} as text) || ';', '')"
-        for name in sorted(names)
-    )
+        warehouse.execute("create index if not exists sync_in_flight_number on cdi.sync_in_flight (sync, number)")

@@ -1,0 +1,48 @@
+"""Columns of a model as tools get them, in SQL: their values, and one text of all of them to tell changes by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cdi.warehouse import quote
+
+
+def has_parts(kind: str) -> bool:
+    """Whether values of a type are lists, structures or JSON."""
+    return kind in ("array", "json", "jsonb") or kind.startswith(("struct", "map", "union")) or kind.endswith("]")
+
+
+def as_sent(dialect: str, name: str, kind: str) -> tuple[str, str]:
+    """SQL for a column as tools get it, and its type.
+
+    Numbers, texts, dates and timestamps stay; a timestamp with a zone becomes UTC without one; what has parts becomes
+    JSON text, and anything else text.
+    """
+    column = quote(name)
+    if kind == "json":
+        return f"cast({'to_jsonb' if dialect == 'postgres' else 'to_json'}({column}) as text)", "text"
+    if kind == "timestamp with time zone":
+        # As text it would depend on the session's time zone, and so would its hash.
+        return f"({column} at time zone 'UTC')", "timestamp"
+    if kind == "unbounded":
+        return f"cast({column} as numeric(38, 9))", "numeric(38, 9)"
+    return (column, kind) if kind.startswith(_PLAIN) else (f"cast({column} as text)", "text")
+
+
+_PLAIN = (
+    "boolean", "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint",
+    "decimal", "numeric", "real", "float", "double", "varchar", "character", "text", "date", "timestamp",
+)  # fmt: skip
+
+
+def hashed(names: Iterable[str]) -> str:
+    """SQL for one text of all fields.
+
+    In the order of the names, each value with its length: neither the order of fields nor what stands in them can make
+    two different rows look the same. A field that is null is left out, so that a new one that nobody has sends nothing.
+    """
+    return " || ".join(
+        f"coalesce('{name.replace(chr(39), chr(39) * 2)}=' || cast(length(cast({quote(name)} as text)) as text)"
+        f" || ':' || cast({quote(name)} as text) || ';', '')"
+        for name in sorted(names)
+    )
