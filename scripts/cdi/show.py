@@ -86,6 +86,8 @@ def show_syncs(console: Console, results: list[SyncResult], dry_run: bool = Fals
         table.add_column("delivered", justify="right")
         table.add_column("failed", justify="right")
     for item in results:
+        if not item.is_set_up:
+            continue
         numbers = [item.added, item.changed, item.removed, item.rejected]
         if not dry_run:
             numbers += [item.delivered, item.failed]
@@ -101,13 +103,18 @@ def show_syncs(console: Console, results: list[SyncResult], dry_run: bool = Fals
                 f"{item.sync}: {item.resent:,} rows were sent again, which {item.tool} cannot tell.",
                 highlight=False,
             )
-        if item.problem:
+        if item.problem and item.is_set_up:
             console.print(f"[red]{item.sync}[/]: {escape(item.problem)}", highlight=False)
         if item.sample:
             rows = Table(*(name.removeprefix("cdi_") for name in item.sample[0]), title=item.sync, box=None)
             for row in item.sample:
                 rows.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
             console.print(rows)
+
+    if waiting := [item for item in results if not item.is_set_up]:
+        console.print("Tools that are not set up yet (docs/tools):", style="dim")
+        for item in waiting:
+            console.print(f"  {escape(item.problem)}", style="dim", highlight=False, soft_wrap=True)
 
 
 def _change(now: int, before: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import os
 import random
 import signal
@@ -32,6 +33,7 @@ from cdi.sync.declared import DeclaredSync, declared_syncs
 from cdi.sync.deliver import run_sync
 from cdi.sync.state import State, create_state_tables
 from cdi.sync.tools import http
+from cdi.sync.tools.json_values import rows_to_json, to_json
 from cdi.warehouse import connect
 
 SECRET = "not-a-real-secret"
@@ -325,6 +327,42 @@ def test_a_folder_that_cannot_be_written_leaves_the_state(project, people, tmp_p
     assert run_sync(project, people, declare("file", format="csv", path=str(tmp_path / "out"))).delivered == 1
 
 
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {
+                "a name with 'quotes\"": st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+                "whole": st.none() | st.integers(-(2**63), 2**63 - 1),
+                "real": st.none() | st.floats(),
+                "exact": st.none() | st.decimals(-(10**15), 10**15, places=4),
+                "yes": st.none() | st.booleans(),
+                "day": st.none() | st.dates(),
+                "moment": st.none() | st.datetimes(),
+                "parts": st.none() | st.sampled_from(['{"a":[1,null]}', "[]", '"text"', "1.50"]),
+            }
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(max_examples=200)
+def test_columns_become_the_json_that_rows_become(rows):
+    kinds = {
+        "whole": pa.int64(), "real": pa.float64(), "exact": pa.decimal128(20, 4), "yes": pa.bool_(), "day": pa.date32(),
+        "moment": pa.timestamp("us"),
+    }  # fmt: skip
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
+    batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+    one_by_one = [
+        to_json(row | {"parts": None if row["parts"] is None else orjson.loads(row["parts"])})
+        for row in batch.to_pylist()
+    ]
+    exactly = {"parse_float": Decimal, "parse_int": Decimal}
+    assert [json.loads(body, **exactly) for body in rows_to_json(batch, {"parts"})] == [
+        json.loads(body, **exactly) for body in one_by_one
+    ]
+
+
 def test_types_of_every_kind_are_sent(project, people, receiver, tmp_path: Path):
     json_type = "json" if people.dialect == "duckdb" else "jsonb"
     people.execute("drop table activation.people")
@@ -410,6 +448,24 @@ def test_nothing_is_sent_when_one_declaration_is_wrong(project, people, receiver
     assert [result.delivered for result in sync(project, manifest(right=right))] == [1]
 
 
+def test_a_tool_that_nobody_has_set_up_is_passed_over_until_it_was_used(project, people, receiver, monkeypatch):
+    fill(people, ONE)
+    people.close()
+    here = {"tool": "webhook", "key": "profile_id", "url_env": "CDI_TEST_URL", "secret_env": "CDI_TEST_SECRET"}
+    there = {**here, "url_env": "CDI_OTHER_URL"}
+    passed, sent = sync(project, manifest(here=here, there=there))
+    assert "model there, meta.sync: url_env: the environment variable CDI_OTHER_URL is not set" in passed.problem
+    assert (passed.sync, passed.is_set_up, passed.failed, sent.delivered) == ("there", False, 0, 1)
+    with pytest.raises(UsageError, match="CDI_OTHER_URL is not set"):
+        sync(project, manifest(here=here, there=there), ["there"])
+    monkeypatch.setenv("CDI_OTHER_URL", receiver.url)
+    assert [result.delivered for result in sync(project, manifest(here=here, there=there))] == [0, 1]
+    # Whoever relied on it hears of it.
+    monkeypatch.delenv("CDI_OTHER_URL")
+    with pytest.raises(UsageError, match="CDI_OTHER_URL is not set"):
+        sync(project, manifest(here=here, there=there))
+
+
 def test_declarations_that_are_none_are_said_plainly():
     for declaration, problem in (("webhook", "tool is missing"), ({"tool": "file"}, "key is missing")):
         with pytest.raises(UsageError, match=problem):
@@ -438,6 +494,7 @@ from cdi.sync.declared import DeclaredSync
 from cdi.sync.deliver import run_sync
 from cdi.sync.guards import Guards
 from cdi.sync.tools import http
+from cdi.sync.tools.json_values import rows_to_json, to_json
 from cdi.warehouse import DuckDBWarehouse, PostgresWarehouse
 http.PAGE_ROWS, state.TAKE_OVER_SECONDS = 8, 0.02
 for line in sys.stdin:

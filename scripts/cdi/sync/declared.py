@@ -96,7 +96,9 @@ class DeclaredSync:
     def open_tool(
         self, root: Path, run_id: str = "", sequence: int = 0, columns: Mapping[str, str] | None = None
     ) -> Tool:
-        """The tool, ready to deliver for a run; raises UsageError for an option that is missing, unknown or wrong.
+        """The tool, ready to deliver for a run.
+
+        Raises UsageError for an option that is missing, unknown or wrong, NotSetUpError for a variable that is not set.
 
         `columns` are the model's and their types, as State.columns gives them.
         """
@@ -122,7 +124,7 @@ class DeclaredSync:
         try:
             return tool(self.options, delivery)
         except UsageError as error:
-            raise self.error(error.message, error.hint) from None
+            raise type(error)(*self.error(error.message, error.hint).args, error.hint) from None
 
     def _check_options(self, known: Mapping[str, Option]) -> None:
         for name, value in self.options.items():

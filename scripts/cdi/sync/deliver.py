@@ -25,8 +25,8 @@ from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.sync.declared import DeclaredSync, declared_syncs, moment
 from cdi.sync.deletions import deliver_deletions
-from cdi.sync.state import Page, Plan, Scope, State, create_state_tables
-from cdi.sync.tools import Batch, Failure, Outcome, RefusedError, Tool
+from cdi.sync.state import Page, Plan, Scope, State, create_state_tables, has_run
+from cdi.sync.tools import Batch, Failure, NotSetUpError, Outcome, RefusedError, Tool
 from cdi.warehouse import Warehouse, connect, now, quote
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class SyncResult:
     """Rows sent again because nobody knew whether they had arrived, to a tool that cannot tell."""
     is_blocked: bool = False
     """Whether a guard kept it from sending anything."""
+    is_set_up: bool = True
+    """Whether the tool's variables are set; a sync that never ran is passed over without them."""
     sample: list[dict[str, Any]] = field(default_factory=list)
     """Some rows of a dry run: cdi_key, cdi_kind and the fields, personal ones masked."""
 
@@ -113,20 +115,27 @@ def sync(
 ) -> list[SyncResult]:
     """Send what changed since each sync's last delivery; with `dry_run`, only say how much that would be.
 
-    All declarations are checked before anything is sent. A tool that refuses rows does not stop the other syncs, nor
-    does a guard. Raises UsageError for wrong declarations and missing environment variables, WarehouseError when the
-    warehouse is taken or goes away, KeyboardInterrupt after the batch in flight when the process is asked to stop.
+    All declarations are checked before anything is sent. A sync that never ran is passed over where its environment
+    variables are missing, unless `names` asks for it. A tool that refuses rows does not stop the other syncs, nor does
+    a guard. Raises UsageError for wrong declarations and missing variables, WarehouseError when the warehouse is taken
+    or goes away, KeyboardInterrupt after the batch in flight when the process is asked to stop.
     """
     asked = replace(asked or Asked(), dry_run=dry_run or bool(asked and asked.dry_run))
     if asked.scope.since:
         asked = replace(asked, scope=replace(asked.scope, since=moment(asked.scope.since)))
     syncs = declared_syncs(manifest or load_manifest(project), names, project.root)
-    results = []
+    results: list[SyncResult] = []
     stop = Stop()
     with connect(project) as warehouse, stop.watched():
-        for declared in syncs:
+        for declared in list(syncs):
             columns = State(warehouse, declared, "").columns()
-            declared.open_tool(project.root, columns=columns)
+            try:
+                declared.open_tool(project.root, columns=columns)
+            except NotSetUpError as error:
+                if names or has_run(warehouse, declared.name):
+                    raise
+                results.append(SyncResult(declared.name, declared.tool_name, problem=error.message, is_set_up=False))
+                syncs.remove(declared)
             if asked.scope.since and not declared.time_column and names:
                 raise declared.error("--since goes with mode append and a column `time`.")
         if not asked.dry_run:

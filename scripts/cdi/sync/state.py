@@ -231,6 +231,15 @@ class State:
         sources = {item.name: item.column for item in self.sync.fields} or {name: name for name in types}
         sent = {name: as_sent(self.warehouse.dialect, column, types[column]) for name, column in sources.items()}
         fields = ", ".join(f"{sql} as {quote(name)}" for name, (sql, _) in sent.items())
+        sends_once = self.sync.real_mode in ("create", "append")
+        # What was delivered once stays as it is, whatever it looks like now; in doubt it goes once more.
+        is_news = (
+            f"not exists (select 1 from cdi.sync_state as held where held.sync = $sync"
+            f" and held.key = cast(model.{quote(self.sync.key)} as text)"
+            " and held.delivered_at is not null and held.row_hash <> '')"
+            if sends_once
+            else "true"
+        )
         for table in ("cdi_sync_rows", "cdi_sync_unsendable"):
             self.warehouse.execute(f"drop table if exists {table}")
         self._forget_plan()
@@ -242,9 +251,12 @@ class State:
                 cast({quote(self.sync.key_field)} as text) as {KEY},
                 md5({hashed(sent)}) as {HASH},
                 *
-            from (select {fields} from {quote(self.sync.schema, self.sync.table)} where {self._since(scope)}) as model
+            from (
+                select {fields} from {quote(self.sync.schema, self.sync.table)} as model
+                where {self._since(scope)} and {is_news}
+            ) as model
             """,
-            {"sync": self.sync.name} if self.sync.time_column else None,
+            {"sync": self.sync.name} if sends_once else None,
         )
         self.warehouse.execute(
             f"create temporary table cdi_sync_unsendable as select {KEY}, count(*) as copies from cdi_sync_rows"
@@ -254,8 +266,7 @@ class State:
         removed = "true" if "removed" in wanted else self._is_merged() if "merged" in wanted else "false"
         changed = "true" if "changed" in wanted else "held.delivered_at is null"
         differs = "true" if scope.full else f"held.row_hash is distinct from rows.{HASH}"
-        if self.sync.real_mode in ("create", "append"):
-            # What was delivered once stays as it is, whatever it looks like now; in doubt it goes once more.
+        if sends_once:
             differs = "(held.delivered_at is null or held.row_hash = '')"
         is_asked = (
             f"coalesce(rows.{KEY}, held.key) in (select key from cdi.sync_rejected where sync = $sync)"
@@ -534,6 +545,13 @@ class State:
 
 _DELIVERED = "(" + " + ".join(f"delivered_{kind}" for kind in _KINDS) + ")"
 _FAILED = ", ".join(f"failed_{kind} = planned_{kind} - delivered_{kind}" for kind in _KINDS)
+
+
+def has_run(warehouse: Warehouse, sync: str) -> bool:
+    """Whether a sync was ever run."""
+    return warehouse.relation_exists("cdi", "sync_runs") and bool(
+        warehouse.query("select 1 from cdi.sync_runs where sync = $sync limit 1", {"sync": sync})
+    )
 
 
 def create_state_tables(warehouse: Warehouse) -> None:

@@ -5,7 +5,18 @@ from pathlib import Path
 
 from cdi.errors import UsageError
 from cdi.sync.tools.amplitude import AmplitudeCohorts, AmplitudeEvents, AmplitudeUsers
-from cdi.sync.tools.base import MODES, SYNC_KEYS, Batch, Delivery, Failure, Option, Outcome, RefusedError, Tool
+from cdi.sync.tools.base import (
+    MODES,
+    SYNC_KEYS,
+    Batch,
+    Delivery,
+    Failure,
+    NotSetUpError,
+    Option,
+    Outcome,
+    RefusedError,
+    Tool,
+)
 from cdi.sync.tools.braze import BrazeEvents, BrazeUsers
 from cdi.sync.tools.declared_http import http_tools
 from cdi.sync.tools.file import Files
@@ -57,6 +68,7 @@ __all__ = [
     "Batch",
     "Delivery",
     "Failure",
+    "NotSetUpError",
     "Option",
     "Outcome",
     "RefusedError",

@@ -25,6 +25,10 @@ class RefusedError(CdiError):
         self.is_final = is_final
 
 
+class NotSetUpError(UsageError):
+    """A variable of the environment is missing without which the tool cannot be reached."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a row was not delivered."""
@@ -143,11 +147,11 @@ class Tool:
         raise UsageError(problem, hint)
 
     def environment(self, option: str) -> str:
-        """The value of the variable that an option names; raises UsageError where it is not set."""
+        """The value of the variable that an option names; raises NotSetUpError where it is not set."""
         name = self.given.get(option)
         value = os.environ.get(name or "", "")
         if not value:
-            raise UsageError(f"{option}: the environment variable {name} is not set.", "Set it and sync again.")
+            raise NotSetUpError(f"{option}: the environment variable {name} is not set.", "Set it and sync again.")
         return value
 
     def require_field(self, name: str, why: str = "") -> None:

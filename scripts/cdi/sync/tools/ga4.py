@@ -8,6 +8,7 @@ refused here. Limits: https://developers.google.com/analytics/devguides/collecti
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -74,9 +75,13 @@ class _Ga4(HttpTool):
         """Fields that say whom a row is about, rather than what of them."""
         return (self.instance, "user_id", *CONSENT)
 
-    def together(self, item: Item) -> Any:
-        consent = item.value.get("consent") or {}
-        return item.value[self.instance], item.value.get("user_id"), *(consent.get(name) for name in CONSENT)
+    def parties(self, items: list[Item]) -> Iterable[list[Item]]:
+        parties: dict[Any, list[Item]] = {}
+        for item in items:
+            consent = item.value.get("consent") or {}
+            party = item.value[self.instance], item.value.get("user_id"), *(consent.get(name) for name in CONSENT)
+            parties.setdefault(party, []).append(item)
+        return parties.values()
 
     def whose(self, row: dict[str, Any]) -> dict[str, Any]:
         """What a request says of whom its rows are about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -88,20 +90,25 @@ class Request:
     base: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Item:
     """A row on its way."""
 
     index: int
     """In the batch."""
-    row: dict[str, Any]
-    """Its fields; JSON is read, and what is null and to be skipped left out."""
-    value: Any
-    """What `HttpTool.item` made of it."""
     body: bytes
-    """The same as JSON."""
+    """What it is in a request, as JSON."""
     message_id: str
     """See Batch.message_ids."""
+    value: Any = None
+    """What `HttpTool.item` made of it; None where a tool makes only bodies."""
+    row: dict[str, Any] | None = None
+    """Its fields; JSON is read, and what is null and to be skipped left out. None where the body has them all."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the row, from wherever they are."""
+        return json.loads(self.body, parse_float=Decimal) if self.row is None else self.row
 
 
 _limiters: dict[tuple[str, str], Limiter] = {}
@@ -180,9 +187,9 @@ class HttpTool(Tool):
         """
         return {}
 
-    def together(self, item: Item) -> Any:
-        """What the rows of one request have in common: whom they are about, where a request names only one."""
-        return None
+    def parties(self, items: list[Item]) -> Iterable[list[Item]]:
+        """Items that may share a request: by whom they are about, where a request names only one."""
+        return [items]
 
     def pause(self, response: httpx.Response) -> float | None:
         """Seconds that an answer asks us to wait before the next attempt; None where it does not say."""
@@ -262,12 +269,9 @@ class HttpTool(Tool):
     def send(self, batch: Batch) -> Outcome:
         """Deliver a batch in as many requests as it takes."""
         outcome = Outcome()
-        items = list(self._items(batch, outcome))
+        items = list(self.items(batch, outcome))
         endpoint = self.endpoint(batch.operation)
-        parties: dict[Any, list[Item]] = {}
-        for item in items:
-            parties.setdefault(self.together(item), []).append(item)
-        chunks = [chunk for party in parties.values() for chunk in _chunks(party, endpoint)]
+        chunks = [chunk for party in self.parties(items) for chunk in _chunks(party, endpoint)]
 
         def attempt(chunk: list[Item]) -> dict[int, Failure]:
             return self._attempt(batch.operation, chunk)
@@ -282,7 +286,8 @@ class HttpTool(Tool):
         outcome.is_over = self._over is not None
         return outcome
 
-    def _items(self, batch: Batch, outcome: Outcome) -> Iterator[Item]:
+    def items(self, batch: Batch, outcome: Outcome) -> Iterable[Item]:
+        """The rows of a batch on their way; those that cannot be sent go to the failures of `outcome`."""
         columns = {name: column.to_pylist() for name, column in zip(batch.rows.schema.names, batch.rows.columns,
                                                                      strict=True)}  # fmt: skip
         for name in self.delivery.json_fields & columns.keys():
@@ -297,7 +302,7 @@ class HttpTool(Tool):
                 row = {name: value for name, value in row.items() if value is not None or name not in skipped}
             try:
                 value = self.item(batch.operation, row, message_id)
-                yield Item(index, row, value, to_json(value), message_id)
+                yield Item(index, to_json(value), message_id, value, row)
             except RowError as error:
                 outcome.failures[index] = Failure(str(error), is_rejected=True)
 
@@ -408,7 +413,7 @@ class HttpTool(Tool):
 
     def masked(self, message: str, items: Iterable[Item]) -> str:
         """A message cut short, with every word masked that stands in what we sent."""
-        sent = to_json([list(item.row.values()) for item in items]).decode()
+        sent = to_json([list(item.fields.values()) for item in items]).decode()
         secrets = " ".join(str(value) for value in self.secrets())
         secret_words = {word.casefold() for word in _WORD.findall(f"{sent} {self.url} {secrets}")} - _NO_SECRETS
         # Masked first, then cut: half of a word would not be recognized.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import orjson
+import pyarrow as pa
+
+from cdi.warehouse import quote
 
 
 def to_json(value: Any, newline: bool = False) -> bytes:
@@ -16,3 +21,29 @@ def to_json(value: Any, newline: bool = False) -> bytes:
 
 def _plain(value: Any) -> Any:
     return orjson.Fragment(str(value)) if isinstance(value, Decimal) else str(value)
+
+
+def rows_to_json(rows: pa.RecordBatch, json_fields: Set[str] = frozenset()) -> list[bytes]:
+    """Each row as a JSON object, as `to_json` writes it; text of `json_fields` is JSON already.
+
+    DuckDB writes a whole column at once: many times quicker than row by row in Python.
+    """
+    fields = ", ".join(
+        f"{quote(field.name)} := {_field_to_json(quote(field.name), field.type, field.name in json_fields)}"
+        for field in rows.schema
+    )
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("rows", rows)
+        result = connection.sql(f"select encode(cast(to_json(struct_pack({fields})) as text)) as body from rows")
+        return result.to_arrow_table().column("body").to_pylist()
+
+
+def _field_to_json(column: str, kind: pa.DataType, is_json: bool) -> str:
+    if is_json:
+        return f"cast({column} as json)"
+    if pa.types.is_floating(kind):
+        return f"case when isfinite({column}) then {column} end"
+    if pa.types.is_timestamp(kind):
+        fraction = f"case when microsecond({column}) % 1000000 = 0 then '' else strftime({column}, '.%f') end"
+        return f"strftime({column}, '%Y-%m-%dT%H:%M:%S') || {fraction} || 'Z'"
+    return column

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import httpx
 
-from cdi.sync.tools.base import Delivery, Option
+from cdi.sync.tools.base import Batch, Delivery, Option, Outcome
 from cdi.sync.tools.http import Endpoint, HttpTool, Item, Request, joined
-from cdi.sync.tools.json_values import to_json
+from cdi.sync.tools.json_values import rows_to_json, to_json
 
 
 class Webhook(HttpTool):
@@ -39,6 +40,16 @@ class Webhook(HttpTool):
 
     def item(self, operation: str, row: dict[str, Any], message_id: str) -> Any:
         return row
+
+    def items(self, batch: Batch, outcome: Outcome) -> Iterable[Item]:
+        rows = batch.rows
+        if batch.operation != "upsert":
+            rows = rows.select([self.delivery.key])
+        elif any(rows.column(name).null_count for name in self.delivery.skips_null):
+            # Fields differ from row to row.
+            return super().items(batch, outcome)
+        bodies = rows_to_json(rows, self.delivery.json_fields)
+        return map(Item, range(rows.num_rows), bodies, batch.message_ids)
 
     def request(self, operation: str, items: list[Item]) -> Request:
         head = to_json(
