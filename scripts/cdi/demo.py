@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -15,6 +16,16 @@ from cdi.run import RunSummary, run
 from cdi.show import show_run
 from cdi.simulator import Simulator
 from cdi.warehouse import connect
+
+
+def tools_table(state: dict[str, Any]) -> Table:
+    """What the simulated tools hold, and how many requests that took."""
+    table = Table("tool", "holds", "requests", title="what the tools hold now", box=None, padding=(0, 2))
+    for name, tool in state.items():
+        held = tool.get("held") or {kind: count for kind, count in tool.items() if kind != "requests"}
+        told = ", ".join(f"{count:,} {kind}" for kind, count in held.items() if isinstance(count, int) and count)
+        table.add_row(name, told, f"{tool.get('requests', 0):,}")
+    return table
 
 
 def run_demo(
@@ -34,8 +45,7 @@ def run_demo(
         show_run(console, summary)
         state = simulator.state()
     console.print()
-    held = state.get("webhook", {}).get("held", {})
-    console.print("The webhook's tool holds " + ", ".join(f"{count:,} of {name}" for name, count in held.items()))
+    console.print(tools_table(state))
     console.print(f"Files were written below {project.root / 'output'}.")
     with connect(project) as warehouse:
         rows = warehouse.query(
