@@ -1,6 +1,6 @@
-"""Syncs at size: a first sync beside a bare loop of posts, a difference on many rows, and a sync with nothing to do.
+"""Syncs at size: a first sync beside a bare loop of posts and drt-core, a sync with nothing to do, and a difference.
 
-python scripts/bench_sync.py [--rows 1000000] [--compared 10000000]
+python scripts/bench_sync.py [--rows 1000000] [--compared 10000000] [--drt-rows 1000000]
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import argparse
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -63,6 +65,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, default=1_000_000)
     arguments.add_argument("--compared", type=int, default=10_000_000)
+    arguments.add_argument("--drt-rows", type=int, default=1_000_000, help="0 leaves drt-core out")
     options = arguments.parse_args()
     ports: multiprocessing.Queue = multiprocessing.Queue()
     tool = multiprocessing.Process(target=serve, args=(ports,), daemon=True)
@@ -94,12 +97,74 @@ def main() -> None:
 
             bare = timed("bare loop of the same posts", post)
         print(f"{'first sync / bare loop (wanted: 2)':<58}{first / bare:8.2f}")
+        if options.drt_rows:
+            (Path(folder) / "drt").mkdir()
+            seconds = bench_drt(Path(folder), options.drt_rows)
+            each = seconds / options.drt_rows
+            print(f"{f'drt-core, {options.drt_rows:,} rows, less its start-up':<58}{seconds:8.2f} s")
+            print(f"{'drt-core / first sync, a row':<58}{each / (first / options.rows):8.2f}")
         if options.compared:
             with open_warehouse(Path(folder), options.compared, "6GB") as warehouse:
                 print(f"{options.compared:,} rows, 1% changed")
                 pretend_delivered(warehouse, declared)
                 timed("difference (wanted: 15 s)", lambda: run_sync(project, warehouse, declared, dry_run=True))
     tool.terminate()
+
+
+DRT_PROFILE = """default: {{type: duckdb, database: {database}}}"""
+DRT_SYNC = """
+name: people_sync
+model: "SELECT * FROM activation.people"
+destination:
+  type: rest_api
+  url: "{url}"
+  method: POST
+  body_mode: batch
+  max_records_per_request: 500
+  headers: {{content-type: application/json, idempotency-key: ""}}
+  batch_template: '{{"sync": "drt", "operation": "upsert", "key": "profile_id", "rows": {{{{ rows | tojson }}}}}}'
+sync:
+  mode: full
+  batch_size: 500
+  rate_limit: {{requests_per_second: 0}}
+"""
+
+
+def bench_drt(folder: Path, rows: int) -> float:
+    """Seconds that drt-core takes for the same posts, less its start-up; it is installed into `folder`."""
+    with open_warehouse(folder / "drt", rows, "1GB") as warehouse:
+        # drt's JSON takes neither decimals nor timestamps.
+        warehouse.execute(
+            "create or replace table activation.people as select * replace"
+            " (cast(revenue as double) as revenue, cast(seen_at as text) as seen_at) from activation.people"
+        )
+    project, home = folder / "drt" / "project", folder / "drt" / "home"
+    (project / "syncs").mkdir(parents=True)
+    (home / ".drt").mkdir(parents=True)
+    (project / "drt_project.yml").write_text("name: bench\nprofile: default\n")
+    (project / "syncs" / "people.yml").write_text(DRT_SYNC.format(url=os.environ["CDI_BENCH_URL"]))
+    database = folder / "drt" / f"bench{rows}.duckdb"
+    (home / ".drt" / "profiles.yml").write_text(DRT_PROFILE.format(database=database))
+    subprocess.run([sys.executable, "-m", "venv", folder / "drt" / "venv"], check=True)
+    programs = folder / "drt" / "venv" / "bin"
+    subprocess.run([programs / "pip", "install", "--quiet", "drt-core[duckdb]"], check=True, stderr=subprocess.DEVNULL)
+
+    def drt(*arguments: str) -> float:
+        started = time.monotonic()
+        environment = os.environ | {"HOME": str(home), "DRT_TELEMETRY": "0", "DO_NOT_TRACK": "1"}
+        done = subprocess.run(
+            [programs / "drt", *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+        return time.monotonic() - started
+
+    start_up = min(drt("list") for _ in range(2))
+    seconds = drt("run") - start_up
+    state = httpx.get(os.environ["CDI_BENCH_URL"].replace("/webhook", "/state")).json()
+    if state["webhook"]["held"].get("drt") != rows:
+        raise SystemExit(f"drt-core did not deliver {rows:,} rows: {state}")
+    return seconds
 
 
 def pretend_delivered(warehouse: Warehouse, declared: DeclaredSync) -> None:
