@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import activation_table, ask_to_forget, simulated
 
 from cdi.errors import UsageError
 from cdi.simulator.braze import Braze
+from cdi.sync import Asked
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import run_sync
+from cdi.sync.state import Scope, create_state_tables
 
 FIELDS = (Field("external_id", "profile_id"), Field("email", "email"), Field("tier", "tier"))
 
@@ -62,8 +66,53 @@ def test_users_have_the_models_attributes_and_null_takes_one_away(project, peopl
     fill(people, many(200) | {"p007": ("7@example.com", None)})
     assert run_sync(project, people, declare()).changed == 1
     assert braze.users["p007"] == {"email": "7@example.com"}
-    # Every attribute written costs: rows that did not change are left alone.
-    assert braze.data_points - points == 2
+    # Every attribute written costs: what did not change is left alone.
+    assert braze.data_points - points == 1
+
+
+def test_only_attributes_that_changed_are_written_and_paid_for(project, people, braze):
+    rows = many(20)
+    fill(people, rows)
+    run_sync(project, people, declare())
+    assert braze.data_points == 40
+    rows |= {"p000": ("0@example.com", "silver"), "p001": (None, "gold"), "p002": ("new@example.com", None)}
+    fill(people, rows)
+    run_sync(project, people, declare())
+    assert braze.data_points == 44
+    assert (braze.users["p001"], braze.users["p002"]) == ({"tier": "gold"}, {"email": "new@example.com"})
+    # Another field is told of all who have it, and nothing else of them.
+    more = (*FIELDS, Field("level", "tier"))
+    run_sync(project, people, declare(fields=more))
+    assert braze.data_points == 44 + 19
+    run_sync(project, people, declare(fields=more), asked=Asked(scope=Scope(full=True)))
+    assert braze.data_points == 44 + 19 + 60
+
+
+row = st.tuples(st.sampled_from([None, "a@example.com", "b@example.com"]), st.sampled_from([None, "gold", "silver"]))
+steps = st.lists(
+    st.tuples(
+        st.fixed_dictionaries({f"p{number}": row for number in range(4)}),
+        st.lists(st.sampled_from([None, 500, 400, "drop"]), max_size=4),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(steps=steps)
+@settings(max_examples=30)
+def test_whatever_got_lost_on_the_way_braze_has_all_attributes_in_the_end(project, people, braze, steps):
+    people.execute("drop schema cdi cascade")
+    create_state_tables(people)
+    braze.users.clear()
+    for rows, faults in steps:
+        fill(people, rows)
+        braze.faults.answers = list(faults)
+        run_sync(project, people, declare())
+    braze.faults.answers = []
+    run_sync(project, people, declare())
+    wanted = {key: {"email": email, "tier": tier} for key, (email, tier) in rows.items()}
+    assert {key: {"email": None, "tier": None} | user for key, user in braze.users.items()} == wanted
 
 
 def test_a_wrong_row_is_named_and_the_others_are_taken(project, people, braze):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from functools import cache
 
 from cdi.warehouse import quote
 
@@ -46,3 +48,23 @@ def hashed(names: Iterable[str]) -> str:
         f" || ':' || cast({quote(name)} as text) || ';', '')"
         for name in sorted(names)
     )
+
+
+def hashed_one_by_one(names: Iterable[str]) -> str:
+    """SQL for a text with a hash of each field, by which to tell later which of them changed: `unchanged_fields`."""
+    return " || ".join(
+        f"'{_name_hash(name)}=' || coalesce(left(md5(cast({quote(name)} as text)), 12), 'null') || ','"
+        for name in sorted(names)
+    )
+
+
+def unchanged_fields(names: Iterable[str], before: str | None, after: str | None) -> frozenset[str]:
+    """The fields that are the same in two texts of `hashed_one_by_one`."""
+    same = set((before or "").split(",")) & set((after or "").split(","))
+    hashes = {item.partition("=")[0] for item in same}
+    return frozenset(name for name in names if _name_hash(name) in hashes)
+
+
+@cache
+def _name_hash(name: str) -> str:
+    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:12]

@@ -272,7 +272,7 @@ def _send_whole(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, 
 
 def _answer(tool: Tool, page: Page) -> Outcome:
     try:
-        return tool.send(Batch(page.operation, page.rows, page.message_ids))
+        return tool.send(Batch(page.operation, page.rows, page.message_ids, page.unchanged))
     except RefusedError as error:
         return Outcome.of_all(page.rows.num_rows, error)
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 import psycopg
 import pyarrow as pa
 
 from cdi.errors import WarehouseError
-from cdi.sync.columns import as_sent, has_parts, hashed
+from cdi.sync.columns import as_sent, has_parts, hashed, hashed_one_by_one, unchanged_fields
 from cdi.sync.declared import DeclaredSync
 from cdi.sync.tools import Failure
 from cdi.warehouse import Warehouse, now, quote
@@ -27,13 +27,14 @@ from cdi.warehouse import Warehouse, now, quote
 _KINDS = ("added", "changed", "removed")
 _TABLES = {
     # row_hash is empty where the tool may or may not hold what was sent last (sent_hash, under message_id);
-    # delivered_at is null until it confirmed.
+    # delivered_at is null until it confirmed. field_hashes: only for tools that want no more than what changed.
     "sync_state": "sync text, key text, row_hash text, delivered_at timestamp, run_id text, sent_hash text,"
-    " message_id text",
+    " message_id text, field_hashes text",
     # What the run under way is to deliver and has not taken over into the state. message_id: of rows that keep the one
-    # that they left under before. place: where the row stands in the run's copy of the model.
+    # that they left under before. place: where the row stands in the run's copy of the model. held_hashes: field_hashes
+    # of what the tool holds for sure.
     "sync_in_flight": "sync text, run_id text, number bigint, key text, kind text, row_hash text, message_id text,"
-    " in_doubt boolean, place bigint",
+    " in_doubt boolean, place bigint, field_hashes text, held_hashes text",
     # Which of these the tool did not take, and why.
     "sync_failures": "sync text, number bigint, reason text, in_doubt boolean",
     "sync_runs": "run_id text, sync text, started_at timestamp, finished_at timestamp, status text, "
@@ -52,7 +53,7 @@ TAKE_OVER_SECONDS = 30.0
 """How long a run collects what was answered before it moves the state."""
 
 KEY, HASH, MESSAGE = "cdi_key", "cdi_hash", "cdi_message_id"
-_KIND, _PLACE = "cdi_kind", "cdi_place"
+_KIND, _PLACE, _FIELDS, _HELD = "cdi_kind", "cdi_place", "cdi_fields", "cdi_held"
 _OPERATION = "case when kind = 'removed' then 'remove' else 'upsert' end"
 _WANTED = {
     "mirror": "added, changed, removed", "audience": "added, changed, removed", "upsert": "added, changed, merged",
@@ -111,6 +112,8 @@ class Page:
     operation: str
     rows: pa.RecordBatch
     message_ids: list[str]
+    unchanged: list[frozenset[str]] = field(default_factory=list)
+    """See Batch.unchanged."""
 
 
 class State:
@@ -120,6 +123,7 @@ class State:
         self.warehouse = warehouse
         self.sync = sync
         self.names = {"sync": sync.name, "run_id": run_id}
+        self.sends_deltas = sync.tool_class.sends_deltas
         self._taken_over_at = time.monotonic()
 
     def columns(self) -> dict[str, str]:
@@ -250,6 +254,7 @@ class State:
                 row_number() over () as {_PLACE},
                 cast({quote(self.sync.key_field)} as text) as {KEY},
                 md5({hashed(sent)}) as {HASH},
+                {hashed_one_by_one(sent) if self.sends_deltas else "cast(null as text)"} as {_FIELDS},
                 *
             from (
                 select {fields} from {quote(self.sync.schema, self.sync.table)} as model
@@ -276,7 +281,8 @@ class State:
         # Removals go first: their kind is the last of the alphabet.
         self.warehouse.execute(
             f"""
-            insert into cdi.sync_in_flight (sync, run_id, number, key, kind, row_hash, message_id, in_doubt, place)
+            insert into cdi.sync_in_flight
+                (sync, run_id, number, key, kind, row_hash, message_id, in_doubt, place, field_hashes, held_hashes)
             select * from (
                 select
                     $sync as sync,
@@ -287,7 +293,9 @@ class State:
                     row_hash,
                     case when sent_hash = coalesce(row_hash, kind) then message_id end as message_id,
                     in_doubt,
-                    place
+                    place,
+                    field_hashes,
+                    held_hashes
                 from (
                     select
                         case
@@ -300,7 +308,9 @@ class State:
                         coalesce(held.row_hash = '', false) as in_doubt,
                         held.sent_hash,
                         held.message_id,
-                        rows.{_PLACE} as place
+                        rows.{_PLACE} as place,
+                        rows.{_FIELDS} as field_hashes,
+                        case when held.row_hash <> '' and not {scope.full} then held.field_hashes end as held_hashes
                     from cdi_sync_rows as rows
                     full join (select * from cdi.sync_state where sync = $sync) as held on rows.{KEY} = held.key
                     left join cdi_sync_unsendable as bad on rows.{KEY} = bad.{KEY}
@@ -361,16 +371,19 @@ class State:
         """At most `count` rows from a number on, all removals or all not."""
         last = min(first + count - 1, plan.removed if first <= plan.removed else plan.total)
         batches = self.warehouse.fetch(
-            f"{self._planned(plan, MESSAGE)} where planned.number between $first and $last order by planned.number",
+            f"{self._planned(plan, f'{MESSAGE}, field_hashes as {_FIELDS}, held_hashes as {_HELD}')}"
+            " where planned.number between $first and $last order by planned.number",
             {"sync": self.sync.name, "first": first, "last": last},
         )
         rows = pa.Table.from_batches(batches).combine_chunks()
+        hashes = zip(rows.column(_HELD).to_pylist(), rows.column(_FIELDS).to_pylist(), strict=True)
         return Page(
             first,
             last,
             "remove" if first <= plan.removed else "upsert",
             rows.select(list(plan.columns)).to_batches()[0],
             rows.column(MESSAGE).to_pylist(),
+            [unchanged_fields(plan.columns, held, new) for held, new in hashes] if self.sends_deltas else [],
         )
 
     def sample(self, plan: Plan, count: int) -> list[dict[str, object]]:
@@ -432,7 +445,8 @@ class State:
         self.warehouse.execute("drop table if exists cdi_sync_settled")
         self.warehouse.execute(
             "create temporary table cdi_sync_settled as select planned.key, planned.run_id, planned.kind,"
-            " planned.row_hash, planned.message_id, run.settled_at, failed.reason, failed.in_doubt"
+            " planned.row_hash, planned.message_id, planned.field_hashes,"
+            " run.settled_at, failed.reason, failed.in_doubt"
             " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run"
             " on planned.run_id = run.run_id and planned.number <= run.settled_to"
             " left join cdi.sync_failures as failed on failed.sync = planned.sync and failed.number = planned.number"
@@ -445,8 +459,8 @@ class State:
             sync,
         )
         self.warehouse.execute(
-            "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id)"
-            " select $sync, key, row_hash, settled_at, run_id from cdi_sync_settled"
+            "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id, field_hashes)"
+            " select $sync, key, row_hash, settled_at, run_id, field_hashes from cdi_sync_settled"
             " where reason is null and kind <> 'removed'",
             sync,
         )

@@ -102,6 +102,8 @@ class Batch:
     """The fields by the tool's names; of removed rows only the key is filled, rows to delete have only the key."""
     message_ids: list[str]
     """One per row: the same when the row is sent again because nobody knows whether it arrived, and never else."""
+    unchanged: list[frozenset[str]] = field(default_factory=list)
+    """One per row, for tools that `sends_deltas`: the fields that the tool holds as they are. Empty for others."""
 
 
 SYNC_KEYS = ("tool", "object", "key", "mode", "fields", "nulls", "guards", "schedule", "time", "since")
@@ -134,6 +136,8 @@ class Tool:
     """Whether it can be asked to forget people, which is more than to take them off a list."""
     knows_repeats: ClassVar[bool] = True
     """Whether a row that is sent twice counts once: an upsert does, and an event by whose id the tool deduplicates."""
+    sends_deltas: ClassVar[bool] = False
+    """Whether the fields of a row that did not change are left out, because the tool charges for each."""
     account: str = ""
     """What limits are shared by: syncs of the same account never run side by side."""
     batch_rows: int = 500

@@ -70,12 +70,15 @@ class _Braze(HttpTool):
 class BrazeUsers(_Braze):
     """Users by `external_id`; every other field is an attribute, and null takes the attribute away.
 
+    Braze counts every attribute that is written, so only those go that changed.
+
     Mode audience writes the attribute that the option `audience` names: true for members, false for who left.
     """
 
     array = "attributes"
     modes = ("upsert", "update", "audience")
     can_delete = True
+    sends_deltas = True
     options: ClassVar[dict[str, Option]] = {**_Braze.options, **AUDIENCE_OPTION}
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:

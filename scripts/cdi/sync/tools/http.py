@@ -298,6 +298,9 @@ class HttpTool(Tool):
             zip(zip(*columns.values(), strict=True), batch.message_ids, strict=True)
         ):
             row = dict(zip(names, values, strict=True))
+            if batch.unchanged:
+                known = batch.unchanged[index] - {self.delivery.key}
+                row = {name: value for name, value in row.items() if name not in known}
             if skipped:
                 row = {name: value for name, value in row.items() if value is not None or name not in skipped}
             try:
