@@ -23,6 +23,9 @@ from cdi.project import Project
 
 Parameters = Mapping[str, Any]
 
+UNAVAILABLE = (psycopg.OperationalError, duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
+"""What a statement raises when the warehouse went away or cannot write: a lost connection, a disk that is full."""
+
 
 def quote(*names: str) -> str:
     """A dotted, quoted identifier: quote("raw", "loads") is `"raw"."loads"`."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import timedelta
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -16,7 +19,7 @@ from cdi.sync import Asked, state
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import Stop, run_sync
 from cdi.sync.guards import Guards
-from cdi.sync.history import sent_about
+from cdi.sync.history import sent_about, sync_statuses
 from cdi.sync.state import Scope
 from cdi.sync.tools import http
 from cdi.warehouse import connect
@@ -307,6 +310,67 @@ def test_a_warehouse_that_goes_away_is_said_plainly_and_nothing_is_lost(project,
     assert set(held(receiver)) == {row[0] for row in rows[1:]}
     # What was in doubt kept its ids: the receiver knew them.
     assert receiver.counts["rows"] == 25
+
+
+def test_a_clock_that_is_set_back_changes_nothing(project, people, receiver, monkeypatch):
+    times = iter([datetime(2026, 11, 26, 12) - timedelta(days=n) for n in range(200)])
+    monkeypatch.setattr(state, "now", lambda: next(times))
+    for step in range(4):
+        rows = [(f"p{number}", f"{step}@example.com", None, None) for number in range(step, 4)]
+        fill(people, *rows)
+        receiver.faults.answers = [400, None, 400] if step == 2 else []
+        run_sync(project, people, declare(options={"batch_size": 1}))
+    assert {key: row["email"] for key, row in held(receiver).items()} == {"p3": "3@example.com"}
+    runs = people.query("select status, delivered_removed from cdi.sync_runs order by number")
+    assert runs == [("succeeded", 0), ("succeeded", 1), ("failed", 0), ("succeeded", 2)]
+    manifest = SimpleNamespace(nodes={})
+    monkeypatch.setattr("cdi.sync.history.declared_syncs", lambda *_, **__: [declare()])
+    people.close()
+    assert [item.status for item in sync_statuses(project, manifest)] == ["succeeded"]
+
+
+FULL_DISK = """
+import resource
+from pathlib import Path
+from types import SimpleNamespace
+from cdi.errors import WarehouseError
+from cdi.sync.declared import DeclaredSync
+from cdi.sync.deliver import run_sync
+from cdi.sync.guards import Guards
+from cdi.warehouse import DuckDBWarehouse
+with DuckDBWarehouse({path!r}) as warehouse:
+    size = Path({path!r}).stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + {room}, resource.RLIM_INFINITY))
+    try:
+        run_sync(SimpleNamespace(root=Path()), warehouse, {declared!r})
+    except WarehouseError as error:
+        print(error.message)
+"""
+"""A sync on a disk with room for some more bytes of a file, as far as the process can tell."""
+
+
+def test_a_disk_that_fills_up_loses_nothing(project, people, receiver):
+    if project.dialect == "postgres":
+        pytest.skip("its server has a disk of its own")
+    rows = [(f"p{number:05d}", f"{number}@example.com", None, None) for number in range(20_000)]
+    fill(people, *rows)
+    people.close()
+    declared = declare(options={"batch_size": 500})
+    said = []
+    # From nothing at all to enough: it ends at other statements each time.
+    for room in (0, 100_000, 1_200_000, 10_000_000):
+        script = FULL_DISK.format(path=project.credentials.path, room=room, declared=declared)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        said.append(done.stdout.strip())
+    # Nobody was told that it worked, until it did.
+    sentence = "The warehouse went away or cannot write while people_sync was sent (TransactionException)."
+    assert said[0] == sentence
+    assert set(said) == {sentence, ""}
+    assert said == sorted(said, reverse=True)
+    with connect(project) as warehouse:
+        assert run_sync(project, warehouse, declared).delivered == 0
+        assert warehouse.query("select count(distinct key), count(*) from cdi.sync_state") == [(20_000, 20_000)]
+    assert len(held(receiver)) == 20_000
 
 
 def test_a_second_scheduler_finds_the_sync_taken(project, people, receiver):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from cdi.errors import mask_secrets
 from cdi.project import Project
 from cdi.sync.declared import DeclaredSync
-from cdi.sync.state import State
+from cdi.sync.state import NEXT_RUN, State
 from cdi.sync.tools import Batch, RefusedError
 from cdi.warehouse import Warehouse, now
 
@@ -64,11 +64,11 @@ def deliver_deletions(project: Project, warehouse: Warehouse, declared: Declared
             for table in ("sync_state", "sync_in_flight", "sync_rejected", "sync_changes"):
                 warehouse.execute(f"delete from cdi.{table} where sync = $sync and {done}", sync)
             warehouse.execute(
-                "insert into cdi.sync_runs (run_id, sync, started_at, finished_at, status, planned_removed,"
+                "insert into cdi.sync_runs (run_id, number, sync, started_at, finished_at, status, planned_removed,"
                 " delivered_removed, failed_removed, planned_added, delivered_added, failed_added, planned_changed,"
-                " delivered_changed, failed_changed, rejected, message) values ($run_id, $sync,"
+                f" delivered_changed, failed_changed, rejected, message) select $run_id, {NEXT_RUN}, $sync,"
                 " cast($started_at as timestamp), cast($now as timestamp), 'succeeded', $count, $count, 0,"
-                " 0, 0, 0, 0, 0, 0, 0, 'deletion')",
+                " 0, 0, 0, 0, 0, 0, 0, 'deletion'",
                 {**sync, "run_id": run_id, "started_at": started_at, "now": now(), "count": len(keys)},
             )
         warehouse.execute(

@@ -14,8 +14,6 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
-import duckdb
-import psycopg
 from rich.console import Console
 
 from cdi.dbt import load_manifest
@@ -27,7 +25,7 @@ from cdi.sync.declared import DeclaredSync, declared_syncs, moment
 from cdi.sync.deletions import deliver_deletions
 from cdi.sync.state import Page, Plan, Scope, State, create_state_tables, has_run
 from cdi.sync.tools import Batch, Failure, NotSetUpError, Outcome, RefusedError, Tool
-from cdi.warehouse import Warehouse, connect, now, quote
+from cdi.warehouse import UNAVAILABLE, Warehouse, connect, now, quote
 
 log = logging.getLogger(__name__)
 
@@ -181,10 +179,10 @@ def run_sync(
         with warehouse.lock(f"account {tool.account}", wait=True) if tool.account else nullcontext():
             try:
                 return _run(project, state, columns, asked, stop or Stop())
-            except (psycopg.OperationalError, duckdb.IOException, duckdb.FatalException) as error:
+            except UNAVAILABLE as error:
                 raise WarehouseError(
                     f"The warehouse went away or cannot write while {declared.name} was sent ({type(error).__name__}).",
-                    "What the tool took is known or sent once more: run it again when the warehouse works.",
+                    "What the tool took is known or sent once more: run again when the warehouse works and has room.",
                 ) from None
 
 

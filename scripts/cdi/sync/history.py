@@ -64,7 +64,7 @@ def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
             row[0]: row[1:]
             for row in warehouse.query(
                 "select sync, started_at, status, coalesce(message, '') from (select *, row_number() over"
-                " (partition by sync order by started_at desc) as place from cdi.sync_runs) as runs where place = 1"
+                " (partition by sync order by number desc) as place from cdi.sync_runs) as runs where place = 1"
             )
         }
     return [

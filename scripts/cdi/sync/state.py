@@ -22,7 +22,7 @@ from cdi.errors import WarehouseError
 from cdi.sync.columns import as_sent, has_parts, hashed, hashed_one_by_one, unchanged_fields
 from cdi.sync.declared import DeclaredSync
 from cdi.sync.tools import Failure
-from cdi.warehouse import Warehouse, now, quote
+from cdi.warehouse import UNAVAILABLE, Warehouse, now, quote
 
 _KINDS = ("added", "changed", "removed")
 _TABLES = {
@@ -37,7 +37,8 @@ _TABLES = {
     " in_doubt boolean, place bigint, field_hashes text, held_hashes text",
     # Which of these the tool did not take, and why.
     "sync_failures": "sync text, number bigint, reason text, in_doubt boolean",
-    "sync_runs": "run_id text, sync text, started_at timestamp, finished_at timestamp, status text, "
+    # number counts a sync's runs, whatever the clock says.
+    "sync_runs": "run_id text, number bigint, sync text, started_at timestamp, finished_at timestamp, status text, "
     + ", ".join(f"{part}_{kind} bigint" for part in ("planned", "delivered", "failed") for kind in _KINDS)
     + ", rejected bigint, message text, resent bigint, sent_to bigint, settled_to bigint, settled_at timestamp",
     # Every row that a tool took, ever; delivered_at is when the run last heard of the tool before it wrote this down.
@@ -210,6 +211,8 @@ class State:
         types = self.columns()
         try:
             return self._compare(types, scope)
+        except UNAVAILABLE:
+            raise
         except (duckdb.Error, psycopg.Error) as error:
             # The engine's sentence may hold a value that could not be converted.
             raise WarehouseError(
@@ -514,9 +517,10 @@ class State:
         columns = [f"{part}_{kind}" for part in ("planned", "delivered", "failed") for kind in _KINDS]
         with self.warehouse.transaction():
             self.warehouse.execute(
-                f"insert into cdi.sync_runs (run_id, sync, started_at, status, {', '.join(columns)}, rejected, resent)"
-                " values ($run_id, $sync, cast($now as timestamp), 'running',"
-                " $added, $changed, $removed, 0, 0, 0, 0, 0, 0, $rejected, 0)",
+                "insert into cdi.sync_runs"
+                f" (run_id, number, sync, started_at, status, {', '.join(columns)}, rejected, resent)"
+                f" select $run_id, {NEXT_RUN}, $sync, cast($now as timestamp), 'running',"
+                " $added, $changed, $removed, 0, 0, 0, 0, 0, 0, $rejected, 0",
                 {
                     **self.names,
                     "now": now(),
@@ -557,6 +561,8 @@ class State:
             )
 
 
+NEXT_RUN = "(select 1 + count(*) from cdi.sync_runs where sync = $sync)"
+"""SQL: the number of a sync's next run."""
 _DELIVERED = "(" + " + ".join(f"delivered_{kind}" for kind in _KINDS) + ")"
 _FAILED = ", ".join(f"failed_{kind} = planned_{kind} - delivered_{kind}" for kind in _KINDS)
 
