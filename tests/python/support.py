@@ -23,7 +23,7 @@ from cdi.simulator import SimulatedTool, Simulator
 from cdi.simulator.webhook import WebhookReceiver
 from cdi.sync.state import create_state_tables
 from cdi.sync.tools import http
-from cdi.warehouse import Warehouse, connect, quote
+from cdi.warehouse import DuckDBWarehouse, Warehouse, connect, quote
 
 START = datetime(2026, 11, 1, 12, 0, 0)
 _numbers = itertools.count(1)
@@ -153,9 +153,12 @@ def ask_to_forget(warehouse: Warehouse, *keys: str) -> None:
 
 
 @contextmanager
-def activation_table(project: Project, columns: str) -> Iterator[Warehouse]:
-    """A warehouse with the tables of syncs and an activation model, as a table that tests fill."""
-    with connect(project) as warehouse:
+def activation_table(project: Project, columns: str, in_memory: bool = False) -> Iterator[Warehouse]:
+    """A warehouse with the tables of syncs and an activation model, as a table that tests fill.
+
+    `in_memory` is for tests of a tool, which no other process looks at: a DuckDB that writes no file is quicker.
+    """
+    with DuckDBWarehouse(":memory:") if in_memory else connect(project) as warehouse:
         create_state_tables(warehouse)
         warehouse.execute("create schema activation")
         warehouse.execute(f"create table activation.people ({columns})")

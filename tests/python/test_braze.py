@@ -33,7 +33,9 @@ def warehouse_kind() -> str:
 
 @pytest.fixture
 def people(project):
-    with activation_table(project, "profile_id text, email text, tier text, at_ timestamp") as warehouse:
+    with activation_table(
+        project, "profile_id text, email text, tier text, at_ timestamp", in_memory=True
+    ) as warehouse:
         yield warehouse
 
 

@@ -121,7 +121,7 @@ def test_the_tool_ends_up_with_what_the_model_holds(project, people, receiver, s
     again = run_sync(project, people, WEBHOOK)
     assert (again.added, again.changed, again.removed) == (0, 0, 0)
     assert receiver.counts["requests"] == requests
-    assert people.query("select count(*) from cdi.sync_in_flight") == [(0,)]
+    assert people.query("select count(*) from cdi.sync_state where row_hash = ''") == [(0,)]
 
 
 def test_only_what_changed_is_sent(project, people, receiver):
@@ -345,7 +345,7 @@ def test_a_folder_that_cannot_be_written_leaves_the_state(project, people, tmp_p
         max_size=5,
     )
 )
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_columns_become_the_json_that_rows_become(rows):
     kinds = {
         "whole": pa.int64(), "real": pa.float64(), "exact": pa.decimal128(20, 4), "yes": pa.bool_(), "day": pa.date32(),
@@ -523,7 +523,7 @@ def opened(project) -> str:
 
 def test_killed_at_a_hundred_moments_it_loses_nothing_and_repeats_no_more_than_a_page_each(project, receiver):
     chance = random.Random(20261126)
-    rows, kills, page = 120, 100, 8
+    rows, kills, page = 48, 100, 8
     change = (
         "delete from activation.people where profile_id = $key",
         "update activation.people set revenue = revenue + 1 where profile_id like '%' || right($key, 1)",
@@ -543,15 +543,19 @@ def test_killed_at_a_hundred_moments_it_loses_nothing_and_repeats_no_more_than_a
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as runner:
-        for _ in range(kills):
+        whole = 0.0
+        for number in range(1 + kills):
             runner.stdin.write("run\n")
             runner.stdin.flush()
-            child = int(runner.stdout.readline())
-            time.sleep(chance.uniform(0, 0.25))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-                killed += 1
+            child, started = int(runner.stdout.readline()), time.monotonic()
+            if number:
+                time.sleep(chance.uniform(0, whole))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                    killed += 1
             assert runner.stdout.readline() == "ended\n"
+            # The first one is let through: how long a run takes depends on the machine.
+            whole = whole or time.monotonic() - started
             with connect(project) as warehouse:
                 for sql in chance.choices(change, k=6):
                     warehouse.execute(sql, {"key": f"p{chance.randint(1, rows)}"})
@@ -572,5 +576,5 @@ def test_killed_at_a_hundred_moments_it_loses_nothing_and_repeats_no_more_than_a
         assert run_sync(project, warehouse, WEBHOOK).delivered == 0
     assert {key: row["revenue"] for key, row in receiver.held["people_sync"].items()} == wanted
     # It was killed at work, and not only before or after.
-    assert killed >= interrupted > 20
+    assert killed >= interrupted > 10
     assert receiver.counts["rows"] - delivered[0][0] <= interrupted * page

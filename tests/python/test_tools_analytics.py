@@ -42,7 +42,7 @@ def warehouse_kind() -> str:
 
 @pytest.fixture
 def warehouse(project):
-    with activation_table(project, "id text, email text, tier text, score numeric(9, 2)") as warehouse:
+    with activation_table(project, "id text, email text, tier text, score numeric(9, 2)", in_memory=True) as warehouse:
         warehouse.execute(
             "create table activation.events (event_id text, name text, at_ timestamp, user_id text, device_id text,"
             " properties json)"

@@ -38,7 +38,9 @@ def warehouse_kind() -> str:
 
 @pytest.fixture
 def people(project):
-    with activation_table(project, "profile_id text, email text, tier text, at_ timestamp") as warehouse:
+    with activation_table(
+        project, "profile_id text, email text, tier text, at_ timestamp", in_memory=True
+    ) as warehouse:
         yield warehouse
 
 
@@ -179,7 +181,7 @@ def test_the_tool_ends_up_with_the_models_rows(project, people, tools, monkeypat
         faults.shares = {}
         settle(project, people, declared)
         assert held(tools) == expected(rows)
-    assert people.query("select count(*) from cdi.sync_in_flight") == [(0,)]
+    assert people.query("select count(*) from cdi.sync_state where row_hash = ''") == [(0,)]
     again = run_sync(project, people, declared)
     assert (again.added, again.changed, again.removed) == (0, 0, 0)
 
