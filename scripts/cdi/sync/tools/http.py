@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import threading
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import httpx
@@ -440,23 +442,21 @@ _NO_SECRETS = {"http", "https", "true", "false", "null", "com"}
 
 def _chunks(items: list[Item], endpoint: Endpoint) -> Iterator[list[Item]]:
     """Items in their order, as many at once as fit."""
-    chunk: list[Item] = []
-    size = 0
-    for item in items:
-        # A comma, and room for what a request says besides.
-        length = len(item.body) + 1
-        if chunk and (len(chunk) >= endpoint.max_rows or size + length > endpoint.max_bytes - 1000):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(item)
-        size += length
-    if chunk:
+    # Room for what a request says besides, and for a comma each.
+    room = endpoint.max_bytes - 1000
+    start = 0
+    while start < len(items):
+        chunk = items[start : start + endpoint.max_rows]
+        sizes = list(accumulate([len(item.body) + 1 for item in chunk]))
+        if sizes[-1] > room:
+            chunk = chunk[: max(1, bisect_right(sizes, room))]
         yield chunk
+        start += len(chunk)
 
 
 def joined(items: Iterable[Item]) -> bytes:
     """The bodies of items as one JSON array."""
-    return b"[" + b",".join(item.body for item in items) + b"]"
+    return b"[" + b",".join([item.body for item in items]) + b"]"
 
 
 def _is_worth_another(error: BaseException) -> bool:

@@ -61,7 +61,7 @@ class Webhook(HttpTool):
             }
         )
         body = head[:-1] + b',"rows":' + joined(items) + b"}"
-        ids = "\n".join(item.message_id for item in items)
+        ids = "\n".join([item.message_id for item in items])
         headers = {"idempotency-key": hashlib.sha256(f"{operation}\n{ids}".encode()).hexdigest()}
         if self.secret:
             digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
