@@ -129,9 +129,9 @@ def to_be_forgotten(warehouse, which: str) -> None:
         (normalise.phone, None, ""),
         (lambda value: normalise.phone(value, "de"), "0151 2345 6789", "4915123456789"),
         (lambda value: normalise.phone(value, "de"), "+44 20 7946 0958", "442079460958"),
-        (normalise.name, " Mary-Jane  O'Neil ", "maryjane oneil"),
+        (normalise.name, " Mary-Jane  O'Neil ", "mary-jane  o'neil"),
         (normalise.name, "Vale\u0301ry", "val\u00e9ry"),
-        (normalise.place, "St. John's, Newfoundland", "stjohnsnewfoundland"),
+        (normalise.letters, "St. John's, Newfoundland", "stjohnsnewfoundland"),
         (normalise.postal_code, "94035-1234", "94035"),
         (normalise.postal_code, "SW1A 1AA", "sw1a1aa"),
         (normalise.country, " DE ", "de"),
@@ -371,7 +371,7 @@ def test_all_that_is_known_of_somebody_goes_to_google(project, people, tools):
     assert run_sync(project, people, customers(fields, **given)).delivered == 1
     ((_, body),) = tools.google_ads.bodies
     are_googles(tools.google_ads.bodies)
-    names = [normalise.sha256_hex(name) for name in ("jane", "odoe")]
+    names = [normalise.sha256_hex(name) for name in ("jane", "o'doe")]
     assert tools.google_ads.members.identifiers == {
         normalise.sha256_hex("jdoe@gmail.com"), normalise.sha256_hex("+18005550100"),
         normalise.sha256_hex("+4915123456789"), f"{names[0]} {names[1]} DE 10115",

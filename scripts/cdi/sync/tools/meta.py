@@ -20,7 +20,7 @@ from cdi.sync.tools.json_values import to_json
 
 
 def _gender(value: Any) -> str:
-    return initial if (initial := normalise.name(value)[:1]) in ("m", "f") else ""
+    return initial if (initial := normalise.letters(value)[:1]) in ("m", "f") else ""
 
 
 def _number(digits: int, least: int, most: int) -> Callable[[Any], str]:
@@ -36,15 +36,15 @@ def _number(digits: int, least: int, most: int) -> Callable[[Any], str]:
 HASHED: dict[str, Callable[[Any], str]] = {
     "EMAIL": normalise.email,
     "PHONE": normalise.phone,
-    "FN": normalise.name,
-    "LN": normalise.name,
-    "FI": lambda value: normalise.name(value)[:1],
+    "FN": normalise.letters,
+    "LN": normalise.letters,
+    "FI": lambda value: normalise.letters(value)[:1],
     "GEN": _gender,
     "DOBY": _number(4, 1900, 2100),
     "DOBM": _number(2, 1, 12),
     "DOBD": _number(2, 1, 31),
-    "CT": normalise.place,
-    "ST": normalise.place,
+    "CT": normalise.letters,
+    "ST": normalise.letters,
     "ZIP": normalise.postal_code,
     "COUNTRY": normalise.country,
 }

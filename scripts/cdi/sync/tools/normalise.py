@@ -80,14 +80,13 @@ def phone(value: Any, *countries: Any) -> str:
 
 
 def name(value: Any) -> str:
-    """A name in lower case, without punctuation."""
-    letters = "".join(char for char in _text(value).lower() if unicodedata.category(char)[0] not in "PSC")
-    return " ".join(letters.split())
+    """A name as Google knows it: in lower case."""
+    return _text(value).lower()
 
 
-def place(value: Any) -> str:
-    """A city or a state in lower case, without punctuation and blanks."""
-    return name(value).replace(" ", "")
+def letters(value: Any) -> str:
+    """A name or a place as Meta knows it: in lower case, without punctuation and blanks."""
+    return "".join(char for char in _text(value).lower() if unicodedata.category(char)[0] not in "PSCZ")
 
 
 def postal_code(value: Any) -> str:

@@ -1,0 +1,168 @@
+"""What we send is what the vendors' own libraries send: the same thing said twice leaves the same in the tool."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from amplitude import BaseEvent, Identify, IdentifyEvent
+from facebook_business.adobjects.customaudience import CustomAudience
+from google.ads.datamanager_util import Formatter
+from intercom import Intercom
+from intercom.types.create_contact_request_with_external_id import CreateContactRequestWithExternalId
+from intercom.types.create_data_event_request_with_user_id import CreateDataEventRequestWithUserId
+from mixpanel import Mixpanel
+from support import activation_table
+
+from cdi.simulator import Simulator, amplitude, intercom, mixpanel
+from cdi.sync.declared import DeclaredSync, Field
+from cdi.sync.deliver import run_sync
+from cdi.sync.tools import meta, normalise
+
+AT = datetime(2026, 11, 20, 12, 30)
+SECONDS = int(AT.replace(tzinfo=UTC).timestamp())
+COLUMNS = "id text, person text, name text, at_ timestamp, tier text, properties json"
+ROW = "'event-1', 'person-1', 'Order Completed', timestamp '2026-11-20 12:30:00', 'gold', '{\"total\": 12.5}'"
+
+
+@pytest.fixture
+def warehouse_kind() -> str:
+    """What differs between warehouses is tested in test_sync."""
+    return "duckdb"
+
+
+@pytest.fixture
+def simulator(monkeypatch):
+    tools = (mixpanel.Mixpanel(), amplitude.Amplitude(), intercom.Intercom())
+    with Simulator(tools=tools) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def send(project):
+    """Sends one row by a declared sync."""
+    with activation_table(project, COLUMNS, in_memory=True) as warehouse:
+        warehouse.execute(f"insert into activation.people values ({ROW})")
+
+        def run(tool: str, object_name: str, mode: str, fields: dict[str, str], **options) -> None:
+            declared = DeclaredSync(
+                f"{tool}_{object_name}", "activation", "people", "people.yml", tool, next(iter(fields.values())),
+                options, object_name, mode, tuple(Field(name, column) for name, column in fields.items()),
+            )  # fmt: skip
+            assert run_sync(project, warehouse, declared).delivered == 1
+
+        yield run
+
+
+def test_mixpanel(simulator, send):
+    said = []
+
+    class Consumer:
+        def send(self, endpoint, message, *_):
+            said.append((endpoint, json.loads(message)))
+
+    library = Mixpanel(mixpanel.TOKEN, Consumer())
+    library.import_data(None, "person-1", "Order Completed", SECONDS, {"total": 12.5, "$insert_id": "event-1"})
+    library.people_set("person-1", {"tier": "gold"})
+    library.group_set("company", "person-1", {"tier": "gold"})
+    theirs = mixpanel.Mixpanel()
+    for take, (_, message) in zip((theirs._take_event, theirs._take_update, theirs._take_update), said, strict=True):
+        assert take(message) is None
+
+    ours = simulator.tools["mixpanel"]
+    send("mixpanel", "event", "append",
+         {"id": "id", "event": "name", "time": "at_", "distinct_id": "person", "properties": "properties"})  # fmt: skip
+    send("mixpanel", "profile", "upsert", {"distinct_id": "person", "tier": "tier"})
+    send("mixpanel", "group", "upsert", {"group_id": "person", "tier": "tier"}, group_key="company")
+    assert (ours.profiles, ours.groups) == (theirs.profiles, theirs.groups)
+    [event], [other] = ours.events.values(), theirs.events.values()
+    # Theirs is in seconds, and says who sent it.
+    assert event | {"time": SECONDS} == {
+        name: value for name, value in other.items() if name not in ("token", "mp_lib", "$lib_version")
+    }
+
+
+def test_amplitude(simulator, send):
+    send("amplitude", "event", "append",
+         {"id": "id", "event": "name", "time": "at_", "user_id": "person", "properties": "properties"})  # fmt: skip
+    [event] = simulator.tools["amplitude"].events.values()
+    # The library leaves out what has a name or a type that it does not know.
+    assert BaseEvent(**event).get_event_body() == event
+    assert event == BaseEvent("Order Completed", "person-1", time=SECONDS * 1000, insert_id="event-1",
+                              event_properties={"total": 12.5}).get_event_body()  # fmt: skip
+
+    send("amplitude", "user", "upsert", {"user_id": "person", "tier": "tier"})
+    identify = Identify()
+    identify.set("tier", "gold")
+    body = IdentifyEvent(user_id="person-1", identify_obj=identify).get_event_body()
+    assert simulator.tools["amplitude"].users["person-1"] == body["user_properties"]["$set"]
+
+
+def test_intercom(simulator, send):
+    fields = {"external_id": "person", "name": "name", "signed_up_at": "at_", "custom_attributes.tier": "tier"}
+    send("intercom", "contact", "mirror", fields)
+    send("intercom", "tag", "audience", {"external_id": "person"}, tag="vip")
+    send("intercom", "event", "append",
+         {"id": "id", "user_id": "person", "event_name": "name", "created_at": "at_"})  # fmt: skip
+
+    with Simulator(tools=[intercom.Intercom()]) as other, httpx.Client() as connections:
+        library = Intercom(token=intercom.TOKEN, base_url=other.url_of("intercom"), httpx_client=connections)
+        contact = library.contacts.create(
+            request=CreateContactRequestWithExternalId(
+                external_id="person-1", name="Order Completed", signed_up_at=SECONDS, custom_attributes={"tier": "gold"}
+            )
+        )
+        tag = library.tags.create(request={"name": "vip"})
+        library.tags.tag_contact(contact.id, tag_id=tag.id)
+        library.events.create(
+            request=CreateDataEventRequestWithUserId(
+                user_id="person-1", event_name="Order Completed", created_at=SECONDS
+            )
+        )
+        found = library.contacts.show_contact_by_external_id("person-1")
+        theirs, ours = other.tools["intercom"], simulator.tools["intercom"]
+        assert found.id == contact.id
+        [person], [same] = theirs.contacts.values(), ours.contacts.values()
+        # The library leaves out what a contact with an external_id is in any case.
+        assert person | {"role": "user"} == same
+        assert [event | {"metadata": {}} for event in theirs.events] == [
+            {"metadata": {}} | event for event in ours.events
+        ]
+        library.contacts.archive(contact.id)
+        assert theirs.users() == {}
+
+
+PEOPLE = [
+    {"EMAIL": " Jane.Doe@Example.COM ", "PHONE": "+44 844 412-4653", "FN": "Jane", "LN": "Doe", "FI": "J",
+     "GEN": "f", "DOBY": "1990", "DOBM": "03", "DOBD": "07", "CT": "New York", "ST": "ny", "ZIP": "10001",
+     "COUNTRY": "us"},
+    {"EMAIL": "ALI@EXAMPLE.ORG", "PHONE": "+1 650-555-0123", "FN": "O'Neil", "LN": "de la Cruz", "FI": "o", "GEN": "m",
+     "DOBY": "1984", "DOBM": "12", "DOBD": "31", "CT": "London", "ST": "ca", "ZIP": "94035", "COUNTRY": "GB"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_meta(person):
+    params = CustomAudience.format_params(list(person), [list(person.values())], is_raw=True)
+    [theirs] = params["payload"]["data"]
+    ours = [normalise.hashed(value, meta.HASHED[name]) for name, value in person.items()]
+    assert dict(zip(person, ours, strict=True)) == dict(zip(person, theirs, strict=True))
+
+
+@pytest.mark.parametrize("person", [*PEOPLE, {"EMAIL": "Some.Body+news@GMail.com", "PHONE": "+1 6505550123",
+                                              "FN": "Zoë", "LN": "Müller-Lüdenscheidt"}])  # fmt: skip
+def test_google_ads(person):
+    library = Formatter()
+    said = {
+        (normalise.google_email, library.format_email_address): person["EMAIL"],
+        (lambda phone: f"+{normalise.phone(phone)}", library.format_phone_number): person["PHONE"],
+        (normalise.name, library.format_given_name): person["FN"],
+        (normalise.name, library.format_family_name): person["LN"],
+    }
+    for (ours, theirs), value in said.items():
+        assert ours(value) == theirs(value)
+        assert normalise.hashed(value, ours) == library.hex_encode(library.hash_string(theirs(value)))
