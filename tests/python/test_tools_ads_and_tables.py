@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from datetime import date, datetime
@@ -12,14 +13,18 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.ads.datamanager_v1.types import IngestAudienceMembersRequest, RemoveAudienceMembersRequest
 from google.protobuf import json_format
 from support import activation_table, simulated
 
 from cdi.errors import UsageError
 from cdi.simulator import acme_crm, google_ads, meta
+from cdi.sync import Asked
 from cdi.sync.declared import DeclaredSync, Field, declared_syncs
 from cdi.sync.deliver import run_sync
+from cdi.sync.state import Scope
 from cdi.sync.tools import http, normalise, postgres, templates, tools_of
 from cdi.sync.tools.http import RowError
 
@@ -417,6 +422,31 @@ def test_a_destination_that_google_refuses_ends_the_sync(project, people, tools,
     assert "a-wrong-token" not in result.problem + everything_kept(people)
 
 
+def test_a_service_accounts_tokens_are_renewed(project, people, tools, monkeypatch, tmp_path):
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    account = {
+        "type": "service_account",
+        "client_email": "syncs@example.iam.gserviceaccount.com",
+        "token_uri": os.environ["CDI_GOOGLE_ADS_URL"] + "/token",
+        "private_key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+    }
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    monkeypatch.delenv("CDI_GOOGLE_ADS_TOKEN")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+    # They are over before the next request.
+    tools.google_ads.token_seconds = 1
+    fill(people, many(3))
+    for _ in range(2):
+        assert run_sync(project, people, customers(), asked=Asked(scope=Scope(full=True))).delivered == 3
+    assert tools.google_ads.counts["tokens"] == 2
+    (tmp_path / "account.json").write_text(json.dumps(account | {"token_uri": os.environ["CDI_META_URL"]}))
+    result = run_sync(project, people, customers(), asked=Asked(scope=Scope(full=True)))
+    assert (result.delivered, result.problem) == (0, "Google gives no access token (RefreshError)")
+    (tmp_path / "account.json").write_text("{}")
+    with pytest.raises(UsageError, match="names cannot be read as Google's credentials"):
+        run_sync(project, people, customers())
+
+
 @pytest.mark.parametrize(
     ("fields", "options", "words"),
     [
@@ -425,7 +455,7 @@ def test_a_destination_that_google_refuses_ends_the_sync(project, people, tools,
         (CUSTOMERS | {"EMAIL": "tier"}, {}, "Google knows no field 'EMAIL'"),
         (CUSTOMERS, {"account": "acme"}, "account is not the number"),
         (CUSTOMERS, {"customer_match_terms": "yes"}, "customer_match_terms 'yes' is not one of accepted"),
-        (CUSTOMERS, {"token_env": "CDI_NOT_SET"}, "CDI_NOT_SET is not set"),
+        (CUSTOMERS, {"token_env": "CDI_NOT_SET"}, "nor is CDI_NOT_SET"),
     ],
 )
 def test_a_wrong_declaration_of_google_is_found_before_anything_is_sent(project, people, tools, fields, options, words):

@@ -27,6 +27,7 @@ class GoogleAds(SimulatedTool):
     def __init__(self) -> None:
         super().__init__()
         self.members = HashedAudience()
+        self.token, self.token_seconds = TOKEN, 3600
         self.bad: set[str] = set()
         """Identifiers that Google will not take, for reasons of its own."""
         self.most_violations = 1000
@@ -34,13 +35,26 @@ class GoogleAds(SimulatedTool):
         """The last requests: what was asked for, and the JSON."""
 
     def routes(self) -> list[tuple[str, str, Handler]]:
-        return [("POST", "/audienceMembers:ingest", self.ingest), ("POST", "/audienceMembers:remove", self.remove)]
+        return [
+            ("POST", "/audienceMembers:ingest", self.ingest),
+            ("POST", "/audienceMembers:remove", self.remove),
+            ("POST", "/token", self.give_token),
+        ]
 
     def state(self) -> dict[str, Any]:
         return {"members": len(self.members)}
 
     def too_many(self) -> Refused:
         return _refused(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).")
+
+    async def give_token(self, request: web.Request) -> web.Response:
+        """A new access token for a service account; the one before is over."""
+        form = await request.post()
+        if form.get("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" or not form.get("assertion"):
+            return web.json_response({"error": "invalid_grant", "error_description": "Invalid JWT"}, status=400)
+        self.counts["tokens"] += 1
+        self.token = f"{TOKEN}{self.counts['tokens']}"
+        return web.json_response({"access_token": self.token, "expires_in": self.token_seconds, "token_type": "Bearer"})
 
     async def ingest(self, request: web.Request) -> web.Response:
         """Add members."""
@@ -55,7 +69,7 @@ class GoogleAds(SimulatedTool):
         return self._apply("remove", await self._body(request, "remove"), self.members.remove)
 
     async def _body(self, request: web.Request, method: str) -> dict[str, Any]:
-        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+        if request.headers.get("authorization") != f"Bearer {self.token}":
             raise _refused(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
         body = json_body(request, await request.read())
         self.bodies.append((method, body))

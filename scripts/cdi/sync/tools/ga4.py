@@ -19,12 +19,14 @@ from cdi.sync.tools.answers import json_object
 from cdi.sync.tools.base import Delivery, Option
 from cdi.sync.tools.event_fields import microseconds, moment_of, name_of, properties_of
 from cdi.sync.tools.forgetting import needed_to_forget
+from cdi.sync.tools.google_login import CREDENTIALS_OPTION, google_login
 from cdi.sync.tools.http import BadRowsError, Endpoint, HttpTool, Item, Request, RowError
 from cdi.sync.tools.json_values import to_json
 from cdi.sync.tools.membership import AUDIENCE_OPTION, audience_property, with_membership
 
 OLDEST = timedelta(hours=72)
 MOST_PROPERTIES = 25
+DELETION_SCOPE = "https://www.googleapis.com/auth/analytics.edit"
 LONGEST_NAME = 40
 LONGEST_VALUES = {"page_title": 300, "page_referrer": 420, "page_location": 1000}
 """Parameters that may be longer than the others."""
@@ -125,6 +127,7 @@ class Ga4Users(_Ga4):
         "event": Option(default="profile_updated"),
         "property": Option(),
         "token_env": Option(default="CDI_GA4_ACCESS_TOKEN"),
+        **CREDENTIALS_OPTION,
         "admin_url_env": Option(default="CDI_GA4_ADMIN_URL"),
     }
 
@@ -168,12 +171,12 @@ class Ga4Users(_Ga4):
     def request(self, operation: str, items: list[Item]) -> Request:
         if operation != "delete":
             return super().request(operation, items)
-        token = needed_to_forget(lambda: self.environment("token_env"))
+        login = needed_to_forget(lambda: google_login(self.given, DELETION_SCOPE))
         name = "clientId" if self.instance == "client_id" else "appInstanceId"
         return Request(
             f"/v1alpha/properties/{quote(needed_to_forget(self._property), safe='')}:submitUserDeletion",
             to_json({name: items[0].value[self.instance]}),
-            headers={"authorization": f"Bearer {token}"},
+            headers={"authorization": f"Bearer {login.token()}"},
             base=self.address("admin_url_env", "https://analyticsadmin.googleapis.com"),
         )
 

@@ -17,6 +17,7 @@ import httpx
 from cdi.sync.tools import normalise
 from cdi.sync.tools.answers import json_object
 from cdi.sync.tools.base import Delivery, Option, RefusedError
+from cdi.sync.tools.google_login import CREDENTIALS_OPTION, google_login
 from cdi.sync.tools.http import BadRowsError, Endpoint, HttpTool, Item, Request, RowError, joined
 from cdi.sync.tools.json_values import to_json
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 ADDRESS = ("given_name", "family_name", "region_code", "postal_code")
 """Parts of an address: Google compares it where all four are known."""
 KEYS = ("email_address", "phone_number")
+SCOPE = "https://www.googleapis.com/auth/datamanager"
 MOST_IDENTIFIERS = 10
 ROUNDS = 5
 """Requests without the rows that the one before named, before they are looked for in halves."""
@@ -49,6 +51,7 @@ class GoogleAdsAudience(HttpTool):
     modes = ("audience",)
     options: ClassVar[dict[str, Option]] = {
         "token_env": Option(default="CDI_GOOGLE_ADS_TOKEN"),
+        **CREDENTIALS_OPTION,
         "account": Option(required=True),
         "audience": Option(required=True),
         # The manager account, where access is by one.
@@ -66,7 +69,7 @@ class GoogleAdsAudience(HttpTool):
 
     def __init__(self, options: dict[str, Any], delivery: Delivery) -> None:
         super().__init__(options, delivery)
-        self.token = self.environment("token_env")
+        self.login = google_login(self.given, SCOPE)
         self.require_key(*KEYS)
         known = (*KEYS, *ADDRESS)
         if unknown := [name for name in delivery.fields if name not in known]:
@@ -86,7 +89,13 @@ class GoogleAdsAudience(HttpTool):
 
     def headers(self) -> dict[str, str]:
         project = self.given["quota_project"]
-        return {"authorization": f"Bearer {self.token}"} | ({"x-goog-user-project": project} if project else {})
+        return {"x-goog-user-project": project} if project else {}
+
+    def authentication(self) -> httpx.Auth:
+        return self.login
+
+    def secrets(self) -> list[str]:
+        return [*super().secrets(), str(self.login.credentials.token or "")]
 
     def endpoint(self, operation: str) -> Endpoint:
         # Both share the limits of the project.

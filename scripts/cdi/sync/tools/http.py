@@ -209,6 +209,10 @@ class HttpTool(Tool):
         """Headers of every request: who we are."""
         return {}
 
+    def authentication(self) -> httpx.Auth | None:
+        """What signs every request, where a header that stays the same is not enough."""
+        return None
+
     def refusal(self, response: httpx.Response) -> RefusedError:
         """What an answer means that is neither good nor worth another attempt."""
         status, message = response.status_code, self.sentence(response)
@@ -266,7 +270,8 @@ class HttpTool(Tool):
     def client(self) -> httpx.Client:
         """The connections of all requests."""
         limits = httpx.Limits(max_connections=64)
-        return httpx.Client(timeout=httpx.Timeout(self.timeout, connect=10.0), limits=limits, headers=self.headers())
+        return httpx.Client(timeout=httpx.Timeout(self.timeout, connect=10.0), limits=limits, headers=self.headers(),
+                            auth=self.authentication())  # fmt: skip
 
     def send(self, batch: Batch) -> Outcome:
         """Deliver a batch in as many requests as it takes."""
