@@ -406,12 +406,8 @@ class State:
 
     def sequence(self) -> int:
         """1 more than the runs of this sync that delivered something."""
-        return (
-            1
-            + self.warehouse.query(
-                f"select count(*) from cdi.sync_runs where sync = $sync and {_DELIVERED} > 0",
-                {"sync": self.sync.name},
-            )[0][0]
+        return self._number(
+            f"select 1 + count(*) from cdi.sync_runs where sync = $sync and {_DELIVERED} > 0", {"sync": self.sync.name}
         )
 
     def sending(self, last: int) -> None:
