@@ -33,7 +33,6 @@ HISTORY = "audiences.audience_membership_history"
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     root = copy_project(ROOT, tmp_path_factory.mktemp("memberships") / "project")
     shutil.rmtree(root / "models/activation")
     shutil.rmtree(root / "analyses")
@@ -41,7 +40,7 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         path.unlink()
     for name, sql in AUDIENCES.items():
         (root / f"models/audiences/{name}.sql").write_text(sql + "\n")
-    with new_project(request.param, root, tmp_path_factory.mktemp("memberships"), url) as made:
+    with new_project(request.param, root, tmp_path_factory.mktemp("memberships")) as made:
         yield made
 
 

@@ -112,8 +112,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(
     request: pytest.FixtureRequest, copied: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    with new_project(request.param, copied, tmp_path_factory.mktemp("traits"), url) as made:
+    with new_project(request.param, copied, tmp_path_factory.mktemp("traits")) as made:
         yield made
 
 
@@ -313,5 +312,5 @@ def test_a_wrong_definition_names_file_and_column(
 @pytest.fixture(scope="module")
 def wrong_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = copy_project(ROOT, tmp_path_factory.mktemp("wrong") / "project")
-    with new_project("duckdb", root, tmp_path_factory.mktemp("wrong"), None) as made:
+    with new_project("duckdb", root, tmp_path_factory.mktemp("wrong")) as made:
         yield made
