@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from hypothesis import HealthCheck, settings
-from support import TARGETS, new_database, new_project
+from support import ROOT, TARGETS, new_database, new_project
 
 from cdi.project import Project
 
-ROOT = Path(__file__).resolve().parents[2]
-
 os.environ["DBT_TARGET_PATH"] = str(TARGETS)
 os.environ["DBT_LOG_PATH"] = str(ROOT / "logs" / TARGETS.name)
+# What dbt writes down about a run, megabytes each time, is read by people.
+os.environ["DBT_WRITE_JSON"] = "false"
 
 # dbt parses the whole project anew for a profile that it has not seen, though nothing parsed knows where a file lies.
 _connection_keys = DuckDBCredentials._connection_keys
@@ -47,10 +47,10 @@ def warehouse_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def project_factory(warehouse_kind: str, tmp_path: Path) -> Iterator[Callable[[], Project]]:
-    """Makes projects: this dbt project with an empty warehouse of its own each."""
+def project_factory(warehouse_kind: str, tmp_path: Path) -> Iterator[Callable[..., Project]]:
+    """Makes projects: this dbt project, or a copy of it, with an empty warehouse of its own each."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(new_project(warehouse_kind, ROOT, tmp_path / uuid.uuid4().hex[:8]))
+        yield lambda root=ROOT: stack.enter_context(new_project(warehouse_kind, root, tmp_path / uuid.uuid4().hex[:8]))
 
 
 @pytest.fixture

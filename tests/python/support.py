@@ -17,6 +17,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 import yaml
+from dbt.constants import PARTIAL_PARSE_FILE_NAME
 
 from cdi.project import Project, load_project
 from cdi.simulator import SimulatedTool, Simulator
@@ -26,8 +27,9 @@ from cdi.sync.tools import http
 from cdi.warehouse import Warehouse, connect, quote
 
 START = datetime(2026, 11, 1, 12, 0, 0)
+ROOT = Path(__file__).resolve().parents[2]
 # Tests run side by side (pytest -n): each worker's dbt writes to folders of its own.
-TARGETS = Path(__file__).resolve().parents[2] / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
+TARGETS = ROOT / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
 _numbers = itertools.count(1)
 
 # The numbers of the databases that are there. Names are used again and again: dbt parses the whole project anew for a
@@ -142,10 +144,24 @@ def new_project(kind: str, root: Path, folder: Path) -> Iterator[Project]:
             output |= stack.enter_context(new_database())
             parsed += output["dbname"].rpartition("_")[2]
         (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": kind, "outputs": {kind: output}}}))
-        # What dbt parsed holds the database's name: it lies apart for each, so that the next test need not parse.
         changed = stack.enter_context(pytest.MonkeyPatch.context())
-        changed.setenv("DBT_TARGET_PATH", str(TARGETS / parsed))
+        changed.setenv("DBT_TARGET_PATH", str(_target_path(root, folder, parsed)))
         yield load_project(root, folder, kind)
+
+
+def _target_path(root: Path, folder: Path, name: str) -> Path:
+    """Where dbt keeps what it parsed, for the next test too: apart for each database, whose name is in it.
+
+    A copy of the project begins with what was parsed of the project itself, and parses what differs.
+    """
+    shared = TARGETS / name
+    if root == ROOT:
+        return shared
+    own = folder / "target"
+    own.mkdir()
+    if (parsed := shared / PARTIAL_PARSE_FILE_NAME).is_file():
+        shutil.copy(parsed, own)
+    return own
 
 
 @contextmanager

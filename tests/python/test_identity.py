@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def custom_project(project_factory, tmp_path: Path) -> Project:
     }.items():
         with (copy / "seeds" / f"{seed}.csv").open("a") as file:
             file.write(line + "\n")
-    return replace(project_factory(), root=copy)
+    return project_factory(copy)
 
 
 def test_events_make_people_by_the_rules_in_seeds(custom_project: Project):
@@ -120,10 +119,9 @@ def test_events_make_people_by_the_rules_in_seeds(custom_project: Project):
 
 def test_a_type_that_no_rule_knows_is_named(project_factory, tmp_path: Path):
     """A path that is no column of events stops the build with the seed's name and the path."""
-    project = project_factory()
     copy = copy_project(ROOT, tmp_path / "project")
     with (copy / "seeds" / "identifier_sources.csv").open("a") as file:
         file.write("email,nonsense.email,\n")
-    result = run_dbt(replace(project, root=copy), BUILD)
+    result = run_dbt(project_factory(copy), BUILD)
     failed = [node.message for node in result.nodes if node.failed]
     assert any("identifier_sources.csv" in text and "nonsense.email" in text for text in failed)

@@ -7,7 +7,6 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -222,7 +221,7 @@ def test_report(people: Project):
 @pytest.fixture
 def project_copy(project_factory, tmp_path: Path) -> Project:
     """The project in a folder of its own, whose seeds may be edited."""
-    return replace(project_factory(), root=copy_project(ROOT, tmp_path / "project"))
+    return project_factory(copy_project(ROOT, tmp_path / "project"))
 
 
 def edit(project: Project, seed: str, change) -> None:

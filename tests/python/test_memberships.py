@@ -16,7 +16,7 @@ from support import START, copy_project, land_messages, message, new_project, ro
 from cdi.audiences.diff import audience_changes
 from cdi.audiences.preview import preview
 from cdi.audiences.show import show_changes, show_preview
-from cdi.dbt import run_dbt
+from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import UsageError
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect
@@ -49,7 +49,7 @@ class Job:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.manifest = run_dbt(project, ["parse"]).manifest
+        self.manifest = load_manifest(project)
         self.loads = 0
         assert run_dbt(project, ["seed"], manifest=self.manifest).success
 

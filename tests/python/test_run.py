@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def demo_data(tmp_path_factory) -> Path:
 def project_copy(project_factory, tmp_path: Path, monkeypatch):
     """The project in a folder of its own, so that file syncs write there."""
     monkeypatch.setenv("CDI_WEBHOOK_SECRET", "for-tests-only")
-    return replace(project_factory(), root=copy_project(ROOT, tmp_path / "project"))
+    return project_factory(copy_project(ROOT, tmp_path / "project"))
 
 
 def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monkeypatch):

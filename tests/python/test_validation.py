@@ -439,7 +439,7 @@ def test_a_failed_gate_keeps_what_is_above_it_from_running(
     project_factory: Callable[[], Project], tmp_path: Path, monkeypatch
 ):
     copy = copy_project(ROOT, tmp_path / "project")
-    project = replace(project_factory(), root=copy)
+    project = project_factory(copy)
     strict = {
         "description": "There are few events", "type": "expect_table_row_count_to_be_between", "severity": "critical",
         "meta": {"table": "events", "owner": "anna"}, "kwargs": {"max_value": 7},

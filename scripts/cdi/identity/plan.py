@@ -167,7 +167,7 @@ def plan(project: Project, as_of: str | None = None, keep: bool = False, console
     moment = _moment(as_of)
     with TemporaryDirectory(prefix="cdi_plan_") as folder, _alone(project):
         in_use = Path(folder) / "in_use"
-        manifest = run_dbt(project, ["parse", "--target-path", str(in_use)]).manifest
+        manifest = run_dbt(project, ["parse", "--write-json", "--target-path", str(in_use)]).manifest
         scratch = Scratch(project, Path(folder), manifest, moment)
         real = IdentityTables.of(manifest)
         answer = Plan(moment)
