@@ -33,6 +33,15 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a file tests on one warehouse stays together (--dist loadgroup): its tests share what was built for them."""
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        kind = next((value for value in parameters if value in ("duckdb", "postgres")), "both")
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kind}"))
+
+
 @pytest.fixture
 def postgres_database() -> Iterator[dict]:
     """A fresh PostgreSQL database: its host, port, user, password and dbname."""

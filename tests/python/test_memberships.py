@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from rich.console import Console
-from support import START, copy_project, land_messages, message, new_project, rows_of
+from support import NO_VIEWS, START, copy_project, land_messages, message, new_project, rows_of
 
 from cdi.audiences.diff import audience_changes
 from cdi.audiences.preview import preview
@@ -57,9 +57,8 @@ class Job:
         self.loads += 1
         with connect(self.project) as warehouse:
             land_messages(warehouse, messages, self.loads)
-        arguments = ["build", "--select", "+path:models/audiences", "--exclude-resource-type", "test", "unit_test"] + (
-            ["--full-refresh"] if full else []
-        )
+        arguments = ["build", "--select", "+path:models/audiences", "--exclude-resource-type", "test", "unit_test"]
+        arguments += ["--full-refresh"] if full else NO_VIEWS if self.loads > 1 else []
         result = run_dbt(self.project, arguments, {"as_of": as_of.isoformat(sep=" ")}, self.manifest)
         assert not [node for node in result.nodes if node.failed]
         with connect(self.project) as warehouse:
