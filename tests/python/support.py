@@ -30,8 +30,6 @@ START = datetime(2026, 11, 1, 12, 0, 0)
 ROOT = Path(__file__).resolve().parents[2]
 # Tests run side by side (pytest -n): each worker's dbt writes to folders of its own.
 TARGETS = ROOT / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
-# For a run after the first: what views say does not depend on it.
-NO_VIEWS = ["--exclude", "config.materialized:view"]
 _numbers = itertools.count(1)
 
 # The numbers of the databases that are there. Names are used again and again: dbt parses the whole project anew for a

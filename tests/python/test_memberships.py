@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from rich.console import Console
-from support import NO_VIEWS, START, copy_project, land_messages, message, new_project, rows_of
+from support import START, copy_project, land_messages, message, new_project, rows_of
 
 from cdi.audiences.diff import audience_changes
 from cdi.audiences.preview import preview
@@ -58,9 +58,7 @@ class Job:
         with connect(self.project) as warehouse:
             land_messages(warehouse, messages, self.loads)
         arguments = ["build", "--select", "+path:models/audiences", "--exclude-resource-type", "test", "unit_test"]
-        # PostgreSQL drops a view with a table that is made anew.
-        is_there = self.loads > 1 and self.project.dialect == "duckdb"
-        arguments += ["--full-refresh"] if full else NO_VIEWS if is_there else []
+        arguments += ["--full-refresh"] if full else []
         result = run_dbt(self.project, arguments, {"as_of": as_of.isoformat(sep=" ")}, self.manifest)
         assert not [node for node in result.nodes if node.failed]
         with connect(self.project) as warehouse:

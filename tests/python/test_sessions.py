@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from support import NO_VIEWS, START, land_messages, message, rows_of
+from support import START, land_messages, message, rows_of
 
 from cdi.dbt import load_manifest, run_dbt
 from cdi.project import Project
@@ -285,7 +285,7 @@ def test_sessions_are_those_of_plain_python_after_every_run(project_factory: Cal
             land_messages(warehouse, [record for record, _ in load], load=number)
         landed += [event for _, event in load]
         variables = {"as_of": as_of.isoformat(sep=" ")}
-        command = ["run", *NO_VIEWS] if number else ["build", *NO_TESTS]
+        command = ["run"] if number else ["build", *NO_TESTS]
         run(project, [*command, *SELECTED], variables, manifest)
         with connect(project) as warehouse:
             profiles = dict(warehouse.query("select identifier, profile_id from identity.identity_graph"))
