@@ -11,6 +11,12 @@
     {% do cdi.take_place(intermediate, relation, existing) %}
 {% endmacro %}
 
+{% macro duckdb__replace_view(relation, sql) %}
+    {%- set existing = load_cached_relation(relation) -%}
+    {% if existing is not none and not existing.is_view %}{% do drop_relation_if_exists(existing) %}{% endif %}
+    {{ cdi.replace_view_at_once(relation, sql) }}
+{% endmacro %}
+
 {% macro snowflake__replace_view(relation, sql) %}{{ cdi.replace_view_at_once(relation, sql) }}{% endmacro %}
 
 {% macro bigquery__replace_view(relation, sql) %}{{ cdi.replace_view_at_once(relation, sql) }}{% endmacro %}

@@ -8,6 +8,10 @@
     {% call statement('create_work_table') %}create temporary table {{ name }} as {{ sql }}{% endcall %}
 {% endmacro %}
 
+{% macro duckdb__create_work_table(name, sql) %}
+    {% call statement('create_work_table') %}create or replace temporary table {{ name }} as {{ sql }}{% endcall %}
+{% endmacro %}
+
 {% macro postgres__create_work_table(name, sql) %}
     {% call statement('drop_work_table') %}drop table if exists {{ name }}{% endcall %}
     {% call statement('create_work_table') %}create temporary table {{ name }} as {{ sql }}{% endcall %}

@@ -40,11 +40,17 @@
     {%- set watermarks = cdi.by_profile_watermarks(inputs) -%}
     {%- if is_partial -%}
         {% do cdi.create_work_table(due, cdi.due_profiles(inputs, state, watermarks)) %}
-        {% if cdi.single_value('select count(*) from ' ~ due) > 0 %}
+        {% call statement('main', fetch_result=true) %}select count(*) from {{ due }}{% endcall %}
+        {% if load_result('main').table.rows[0][0] > 0 %}
             {% do cdi.create_work_table(
                 rows, 'select rows.*, ' ~ revision_column ~ ' from (\n' ~ sql ~ '\n) as rows'
             ) %}
-            {%- set columns = adapter.get_columns_in_relation(existing) | map(attribute='quoted') | join(', ') -%}
+            {#- Cheaper than to ask the catalog. -#}
+            {%- set columns = [] -%}
+            {%- for name in run_query('select * from ' ~ existing ~ ' where false').column_names -%}
+                {%- do columns.append(adapter.quote(name)) -%}
+            {%- endfor -%}
+            {%- set columns = columns | join(', ') -%}
             {% do cdi.write_removed_profiles(due, rows, revision) %}
             {% call statement('delete_due') %}
                 delete from {{ target_relation }} where profile_id in (select profile_id from {{ due }})
@@ -53,8 +59,6 @@
                 insert into {{ target_relation }} ({{ columns }}) select {{ columns }} from {{ rows }}
             {% endcall %}
             {% do cdi.drop_work_table(rows) %}
-        {% else %}
-            {% call statement('main') %}select count(*) from {{ due }}{% endcall %}
         {% endif %}
         {% do cdi.drop_work_table(due) %}
     {%- else -%}

@@ -89,11 +89,16 @@
     {%- if config.get('definition') -%}
         {%- do parts.append(context['cdi'][config.get('definition')]()) -%}
     {%- endif -%}
-    {%- do parts.append(
-        cdi.single_value(
-            'select count(*) from ' ~ cdi.runs_of(ref('identity_graph')) ~ ' where is_full_refresh'
-        ) | string
-    ) -%}
+    {#- What was built anew: the graph, and tables that are read. -#}
+    {%- set questions = ['(select count(*) from ' ~ cdi.runs_of(ref('identity_graph')) ~ ' where is_full_refresh)'] -%}
+    {%- for name in cdi.by_profile_inputs().tables -%}
+        {%- do questions.append(
+            '(select max(revision) from ' ~ cdi.by_profile_removed_relation() ~ " where profile_id is null and model = '"
+            ~ cdi.by_profile_name(ref(name)) ~ "')"
+        ) -%}
+    {%- endfor -%}
+    {%- set built = run_query('select ' ~ questions | join(', ')).rows[0] | map('string') | list -%}
+    {%- do parts.append(built[0]) -%}
     {#- What the events are read as: a view that says something else says it of all of them. -#}
     {%- for name in cdi.by_profile_inputs().events -%}
         {%- set node, columns = cdi.node_of(name), {} -%}
@@ -103,14 +108,7 @@
         {%- endfor -%}
         {%- do parts.append([node.raw_code, (node.config.get('meta') or {}).get('plan'), columns]) -%}
     {%- endfor -%}
-    {%- for name in cdi.by_profile_inputs().tables -%}
-        {%- do parts.append(
-            cdi.single_value(
-                'select max(revision) from ' ~ cdi.by_profile_removed_relation() ~ " where profile_id is null and model = '"
-                ~ cdi.by_profile_name(ref(name)) ~ "'"
-            ) | string
-        ) -%}
-    {%- endfor -%}
+    {%- do parts.extend(built[1:]) -%}
     {{ return(local_md5(tojson(parts, sort_keys=true))) }}
 {% endmacro %}
 

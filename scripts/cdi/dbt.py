@@ -57,6 +57,8 @@ def run_dbt(
     """Run one dbt command, for instance `["build", "--select", "profiles"]`.
 
     With the `manifest` of an earlier parse nothing is parsed again: the variables are then only seen by models' SQL.
+    `as_of` is never seen by anything else: dbt parses the whole project anew where variables changed, and a run at
+    another moment need not.
     A node that fails is in the result; what keeps dbt from running at all (a model that does not compile, a wrong
     variable, a warehouse that cannot be reached) raises CdiError with dbt's own sentence.
     """
@@ -70,19 +72,16 @@ def run_dbt(
         "--profiles-dir", str(project.profiles_dir),
         "--target", project.target,
     ]  # fmt: skip
-    if variables:
-        options += ["--vars", json.dumps(dict(variables))]
-    if "--target-path" in rest:
-        options += ["--target-path", rest[rest.index("--target-path") + 1]]
     log.info("dbt %s", " ".join([command, *rest]))
     # Paths in profiles.yml, such as DuckDB's, are relative to the project.
     with chdir(project.root), _own_arguments(command):
         answer = None
         if manifest is None:
-            answer = dbtRunner().invoke([*shared, "parse", *options])
+            parsed_with = {name: value for name, value in (variables or {}).items() if name != "as_of"}
+            answer = dbtRunner().invoke([*shared, "parse", *options, *_vars(parsed_with), *_of_parse(command, rest)])
             manifest = answer.result
         if answer is None or (command != "parse" and answer.exception is None):
-            answer = dbtRunner(manifest).invoke([*shared, command, *options, *rest])
+            answer = dbtRunner(manifest).invoke([*shared, command, *options, *_vars(variables), *rest])
     _release_warehouse()
     if answer.exception is not None:
         raise _as_error(project, answer.exception)
@@ -92,6 +91,18 @@ def run_dbt(
         manifest=manifest,
         invocation_id=get_invocation_id(),
     )
+
+
+def _of_parse(command: str, arguments: list[str]) -> list[str]:
+    """The arguments of the parse before a command: what dbt writes about it, the command writes again when it ends."""
+    if command == "parse":
+        return arguments
+    folder = arguments.index("--target-path") if "--target-path" in arguments else len(arguments)
+    return ["--no-write-json", *arguments[folder : folder + 2]]
+
+
+def _vars(variables: Mapping[str, Any] | None) -> list[str]:
+    return ["--vars", json.dumps(dict(variables))] if variables else []
 
 
 @contextmanager
@@ -107,7 +118,7 @@ def _own_arguments(command: str) -> Iterator[None]:
 
 def load_manifest(project: Project) -> Any:
     """dbt's manifest of the project: all models, their YAML and their relations."""
-    return run_dbt(project, ["parse"]).manifest
+    return run_dbt(project, ["parse", "--no-write-json"]).manifest
 
 
 def _node(project: Project, result: Any) -> NodeResult:

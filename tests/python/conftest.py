@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg
 import pytest
-import yaml
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from hypothesis import HealthCheck, settings
+from support import ROOT, TARGETS, new_database, new_project
 
-from cdi.project import Project, load_project
+from cdi.project import Project
 
-ROOT = Path(__file__).resolve().parents[2]
+os.environ["DBT_TARGET_PATH"] = str(TARGETS)
+os.environ["DBT_LOG_PATH"] = str(ROOT / "logs" / TARGETS.name)
+# What dbt writes down about a run, megabytes each time, is read by people.
+os.environ["DBT_WRITE_JSON"] = "false"
 
-# Tests run side by side (pytest -n): each worker's dbt writes to folders of its own.
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ["DBT_TARGET_PATH"] = str(ROOT / "target" / worker)
-    os.environ["DBT_LOG_PATH"] = str(ROOT / "logs" / worker)
+# dbt parses the whole project anew for a profile that it has not seen, though nothing parsed knows where a file lies.
+_connection_keys = DuckDBCredentials._connection_keys
+DuckDBCredentials._connection_keys = lambda self: tuple(key for key in _connection_keys(self) if key != "path")
 
 settings.register_profile(
     "default",
@@ -30,44 +33,20 @@ settings.register_profile(
 settings.load_profile("default")
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> str:
-    """A PostgreSQL server that tests may make databases on, from CDI_TEST_POSTGRES."""
-    url = os.environ.get("CDI_TEST_POSTGRES")
-    if not url:
-        pytest.skip("CDI_TEST_POSTGRES is not set: run `make test`, which starts a PostgreSQL server")
-    return url
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a file tests on one warehouse stays together (--dist loadgroup): its tests share what was built for them."""
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        kind = next((value for value in parameters if value in ("duckdb", "postgres")), "both")
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kind}"))
 
 
 @pytest.fixture
-def new_postgres_database(postgres_url: str) -> Iterator[Callable[[], dict]]:
-    """Makes fresh databases; each is a dict of host, port, user, password and dbname."""
-    made: list[str] = []
-
-    def make() -> dict:
-        name = f"cdi_test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(f'create database "{name}"')
-            info = connection.info
-            made.append(name)
-            return {
-                "host": info.host,
-                "port": info.port,
-                "user": info.user,
-                "password": info.password or "none",
-                "dbname": name,
-            }
-
-    yield make
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for name in made:
-            connection.execute(f'drop database if exists "{name}" with (force)')
-
-
-@pytest.fixture
-def postgres_database(new_postgres_database: Callable[[], dict]) -> dict:
-    """One fresh PostgreSQL database."""
-    return new_postgres_database()
+def postgres_database() -> Iterator[dict]:
+    """A fresh PostgreSQL database: its host, port, user, password and dbname."""
+    with new_database() as database:
+        yield database
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
@@ -77,22 +56,10 @@ def warehouse_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def project_factory(warehouse_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], Project]:
-    """Makes projects: this dbt project with an empty warehouse of its own each."""
-
-    def make() -> Project:
-        folder = tmp_path / uuid.uuid4().hex[:8]
-        folder.mkdir()
-        if warehouse_kind == "duckdb":
-            output = {"type": "duckdb", "path": str(folder / "test.duckdb"), "schema": "cdi", "threads": 2}
-        else:
-            database = request.getfixturevalue("new_postgres_database")()
-            output = {"type": "postgres", "schema": "cdi", "threads": 2, **database}
-        profiles = {"cdi": {"target": warehouse_kind, "outputs": {warehouse_kind: output}}}
-        (folder / "profiles.yml").write_text(yaml.safe_dump(profiles))
-        return load_project(ROOT, folder, warehouse_kind)
-
-    return make
+def project_factory(warehouse_kind: str, tmp_path: Path) -> Iterator[Callable[..., Project]]:
+    """Makes projects: this dbt project, or a copy of it, with an empty warehouse of its own each."""
+    with ExitStack() as stack:
+        yield lambda root=ROOT: stack.enter_context(new_project(warehouse_kind, root, tmp_path / uuid.uuid4().hex[:8]))
 
 
 @pytest.fixture

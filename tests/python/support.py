@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 import yaml
-from psycopg.conninfo import conninfo_to_dict
+from dbt.constants import PARTIAL_PARSE_FILE_NAME
 
 from cdi.project import Project, load_project
 from cdi.simulator import SimulatedTool, Simulator
@@ -26,7 +27,15 @@ from cdi.sync.tools import http
 from cdi.warehouse import DuckDBWarehouse, Warehouse, connect, quote
 
 START = datetime(2026, 11, 1, 12, 0, 0)
+ROOT = Path(__file__).resolve().parents[2]
+# Tests run side by side (pytest -n): each worker's dbt writes to folders of its own.
+TARGETS = ROOT / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
 _numbers = itertools.count(1)
+
+# The numbers of the databases that are there. Names are used again and again: dbt parses the whole project anew for a
+# database that it has not seen.
+_databases: set[int] = set()
+_session = uuid.uuid4().hex[:12]
 
 
 def message(type_: str = "track", at: datetime = START, **fields: Any) -> dict[str, Any]:
@@ -89,29 +98,70 @@ def copy_project(root: Path, folder: Path) -> Path:
     return folder
 
 
+def postgres_url() -> str:
+    """A PostgreSQL server that tests may make databases on, from CDI_TEST_POSTGRES."""
+    url = os.environ.get("CDI_TEST_POSTGRES")
+    if not url:
+        pytest.skip("CDI_TEST_POSTGRES is not set: run `make test`, which starts a PostgreSQL server")
+    return url
+
+
 @contextmanager
-def new_project(kind: str, root: Path, folder: Path, postgres_url: str | None) -> Iterator[Project]:
-    """The dbt project in `root` with an empty warehouse that is gone afterwards; a module's tests may share it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"cdi_test_{uuid.uuid4().hex[:12]}"
-    output: dict[str, Any] = {"type": kind, "schema": "cdi", "threads": 2}
-    if kind == "duckdb":
-        output["path"] = str(folder / "test.duckdb")
-    else:
-        with psycopg.connect(postgres_url, autocommit=True) as server:
-            server.execute(f'create database "{name}"')
-        info = conninfo_to_dict(postgres_url)
-        output |= {
-            "host": info["host"], "port": int(info["port"]), "user": info["user"],
-            "password": info.get("password", "none"), "dbname": name,
+def new_database() -> Iterator[dict[str, Any]]:
+    """A fresh PostgreSQL database that is gone afterwards: its host, port, user, password and dbname."""
+    url = postgres_url()
+    number = next(number for number in itertools.count() if number not in _databases)
+    name = f"cdi_test_{_session}_{number}"
+    _databases.add(number)
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f'create database "{name}"')
+        info = server.info
+        database = {
+            "host": info.host, "port": info.port, "user": info.user, "password": info.password or "none",
+            "dbname": name,
         }  # fmt: skip
-    (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": kind, "outputs": {kind: output}}}))
     try:
-        yield load_project(root, folder, kind)
+        yield database
     finally:
-        if kind == "postgres":
-            with psycopg.connect(postgres_url, autocommit=True) as server:
-                server.execute(f'drop database if exists "{name}" with (force)')
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(f'drop database if exists "{name}" with (force)')
+        _databases.discard(number)
+
+
+@contextmanager
+def new_project(kind: str, root: Path, folder: Path) -> Iterator[Project]:
+    """The dbt project in `root` with an empty warehouse that is gone afterwards; a module's tests may share it.
+
+    Its profiles.yml, and a DuckDB file, lie in `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    output: dict[str, Any] = {"type": kind, "schema": "cdi", "threads": 2}
+    with ExitStack() as stack:
+        parsed = kind
+        if kind == "duckdb":
+            output["path"] = str(folder / "test.duckdb")
+        else:
+            output |= stack.enter_context(new_database())
+            parsed += output["dbname"].rpartition("_")[2]
+        (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": kind, "outputs": {kind: output}}}))
+        changed = stack.enter_context(pytest.MonkeyPatch.context())
+        changed.setenv("DBT_TARGET_PATH", str(_target_path(root, folder, parsed)))
+        yield load_project(root, folder, kind)
+
+
+def _target_path(root: Path, folder: Path, name: str) -> Path:
+    """Where dbt keeps what it parsed, for the next test too: apart for each database, whose name is in it.
+
+    A copy of the project begins with what was parsed of the project itself, and parses what differs.
+    """
+    shared = TARGETS / name
+    if root == ROOT:
+        return shared
+    own = folder / "target"
+    own.mkdir()
+    if (parsed := shared / PARTIAL_PARSE_FILE_NAME).is_file():
+        shutil.copy(parsed, own)
+    return own
 
 
 @contextmanager

@@ -327,8 +327,6 @@ class Shop:
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The project with the audiences above and nothing landed."""
-    if request.param == "postgres":
-        request.getfixturevalue("postgres_url")
     folder = tmp_path_factory.mktemp("audiences")
     root = copy_project(ROOT, folder / "project")
     for name, text in MODELS.items():
@@ -338,7 +336,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         (root / "models" / "audiences" / "accounts" / f"{name}.sql").write_text(
             "{{ cdi.account_audience(" + text + ") }}\n"
         )
-    with new_project(request.param, root, folder / "warehouse", os.environ.get("CDI_TEST_POSTGRES")) as project:
+    with new_project(request.param, root, folder / "warehouse") as project:
         made = Shop(project, load_manifest(project), [], set())
         made.run("stg_segment__messages", 0)
         yield made
@@ -569,7 +567,7 @@ def unbuilt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A copy of the project whose warehouse is never asked."""
     folder = tmp_path_factory.mktemp("unbuilt")
     root = copy_project(ROOT, folder / "project")
-    with new_project("duckdb", root, folder / "warehouse", None) as project:
+    with new_project("duckdb", root, folder / "warehouse") as project:
         yield project
 
 

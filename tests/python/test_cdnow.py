@@ -38,10 +38,9 @@ TRAITS = {
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     root = copy_project(ROOT, tmp_path_factory.mktemp("cdnow") / "project")
     write_model(root, "cdnow_traits", TRAITS, ["order_completed"])
-    with new_project(request.param, root, tmp_path_factory.mktemp("cdnow"), url) as made:
+    with new_project(request.param, root, tmp_path_factory.mktemp("cdnow")) as made:
         yield made
 
 

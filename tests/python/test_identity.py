@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from support import START, land_messages, message
+from support import START, copy_project, land_messages, message
 
 from cdi.dbt import run_dbt
 from cdi.project import Project
@@ -64,9 +62,7 @@ CARRIED = [
 @pytest.fixture
 def custom_project(project_factory, tmp_path: Path) -> Project:
     """The project with one more type of identifier: three lines in seeds/, no code."""
-    copy = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*")
-    shutil.copytree(ROOT, copy, ignore=ignored)
+    copy = copy_project(ROOT, tmp_path / "project")
     for seed, line in {
         "identifier_types": "membership_no,99,1,ever,exact",
         "identifier_sources": "membership_no,traits.membership_no,",
@@ -74,7 +70,7 @@ def custom_project(project_factory, tmp_path: Path) -> Project:
     }.items():
         with (copy / "seeds" / f"{seed}.csv").open("a") as file:
             file.write(line + "\n")
-    return replace(project_factory(), root=copy)
+    return project_factory(copy)
 
 
 def test_events_make_people_by_the_rules_in_seeds(custom_project: Project):
@@ -123,12 +119,9 @@ def test_events_make_people_by_the_rules_in_seeds(custom_project: Project):
 
 def test_a_type_that_no_rule_knows_is_named(project_factory, tmp_path: Path):
     """A path that is no column of events stops the build with the seed's name and the path."""
-    project = project_factory()
-    copy = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*")
-    shutil.copytree(ROOT, copy, ignore=ignored)
+    copy = copy_project(ROOT, tmp_path / "project")
     with (copy / "seeds" / "identifier_sources.csv").open("a") as file:
         file.write("email,nonsense.email,\n")
-    result = run_dbt(replace(project, root=copy), BUILD)
+    result = run_dbt(project_factory(copy), BUILD)
     failed = [node.message for node in result.nodes if node.failed]
     assert any("identifier_sources.csv" in text and "nonsense.email" in text for text in failed)

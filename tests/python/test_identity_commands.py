@@ -5,23 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
 import networkx as nx
-import psycopg
 import pytest
-import yaml
 from conftest import ROOT
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from support import START, land_messages, message
+from support import START, copy_project, land_messages, message, new_project
 from typer.testing import CliRunner, Result
 
 from cdi.cli import Options
@@ -33,7 +27,7 @@ from cdi.identity.picture import as_svg, grow
 from cdi.identity.plan import plan
 from cdi.identity.report import bridges
 from cdi.identity.tables import Identifier, Link
-from cdi.project import Project, load_project
+from cdi.project import Project
 from cdi.warehouse import Warehouse, connect
 
 
@@ -70,21 +64,9 @@ EVENTS = [
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The identity floor of EVENTS, for all tests that only read."""
-    folder = tmp_path_factory.mktemp("people")
-    output: dict = {"type": "duckdb", "path": str(folder / "test.duckdb")}
-    with ExitStack() as stack:
-        if request.param == "postgres":
-            name = f"cdi_test_{uuid.uuid4().hex[:12]}"
-            server = stack.enter_context(psycopg.connect(request.getfixturevalue("postgres_url"), autocommit=True))
-            server.execute(f'create database "{name}"')
-            stack.callback(server.execute, f'drop database "{name}" with (force)')
-            info = server.info
-            output = {"type": "postgres", "host": info.host, "port": info.port, "user": info.user, "dbname": name}
-            output["password"] = info.password or "none"
-        target = {request.param: {"schema": "cdi", "threads": 2, **output}}
-        (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": request.param, "outputs": target}}))
-        project = load_project(ROOT, folder, request.param)
-        build(project, "--select", "+path:models/identity")
+    with new_project(request.param, ROOT, tmp_path_factory.mktemp("people")) as project:
+        # Raw tables come with the first build.
+        build(project, "--select", "stg_segment__messages")
         with connect(project) as warehouse:
             land_messages(warehouse, [visit(number, *event) for number, event in enumerate(EVENTS)], load=1)
         build(project, "--select", "+path:models/identity")
@@ -240,11 +222,7 @@ def test_report(people: Project):
 @pytest.fixture
 def project_copy(project_factory, tmp_path: Path) -> Project:
     """The project in a folder of its own, whose seeds may be edited."""
-    project = project_factory()
-    copy = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*")
-    shutil.copytree(ROOT, copy, ignore=ignored)
-    return replace(project, root=copy)
+    return project_factory(copy_project(ROOT, tmp_path / "project"))
 
 
 def edit(project: Project, seed: str, change) -> None:

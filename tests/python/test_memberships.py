@@ -16,7 +16,7 @@ from support import START, copy_project, land_messages, message, new_project, ro
 from cdi.audiences.diff import audience_changes
 from cdi.audiences.preview import preview
 from cdi.audiences.show import show_changes, show_preview
-from cdi.dbt import run_dbt
+from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import UsageError
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect
@@ -33,7 +33,6 @@ HISTORY = "audiences.audience_membership_history"
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     root = copy_project(ROOT, tmp_path_factory.mktemp("memberships") / "project")
     shutil.rmtree(root / "models/activation")
     shutil.rmtree(root / "analyses")
@@ -41,7 +40,7 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         path.unlink()
     for name, sql in AUDIENCES.items():
         (root / f"models/audiences/{name}.sql").write_text(sql + "\n")
-    with new_project(request.param, root, tmp_path_factory.mktemp("memberships"), url) as made:
+    with new_project(request.param, root, tmp_path_factory.mktemp("memberships")) as made:
         yield made
 
 
@@ -50,7 +49,7 @@ class Job:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.manifest = run_dbt(project, ["parse"]).manifest
+        self.manifest = load_manifest(project)
         self.loads = 0
         assert run_dbt(project, ["seed"], manifest=self.manifest).success
 
@@ -58,9 +57,8 @@ class Job:
         self.loads += 1
         with connect(self.project) as warehouse:
             land_messages(warehouse, messages, self.loads)
-        arguments = ["build", "--select", "+path:models/audiences", "--exclude-resource-type", "test", "unit_test"] + (
-            ["--full-refresh"] if full else []
-        )
+        arguments = ["build", "--select", "+path:models/audiences", "--exclude-resource-type", "test", "unit_test"]
+        arguments += ["--full-refresh"] if full else []
         result = run_dbt(self.project, arguments, {"as_of": as_of.isoformat(sep=" ")}, self.manifest)
         assert not [node for node in result.nodes if node.failed]
         with connect(self.project) as warehouse:

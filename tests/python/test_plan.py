@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import random
-import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-import yaml
 from conftest import ROOT
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
-from support import message, rows_of
+from support import message, new_project, rows_of
 from test_sameness import random_records, split
 
 from cdi.dbt import run_dbt
@@ -28,7 +24,7 @@ from cdi.plan.files import as_yaml, plan_of, read_plan
 from cdi.plan.infer import infer
 from cdi.plan.json_schema import event_schema
 from cdi.plan.model import PlannedEvent, Property
-from cdi.project import Project, load_project
+from cdi.project import Project
 from cdi.quarantine import Selection, patch_of, release, shown, waiting
 from cdi.warehouse import connect
 
@@ -154,21 +150,7 @@ def survey(number: int) -> dict[str, Any]:
 def flooded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project that took ten thousand broken events, built and tested."""
     folder = tmp_path_factory.mktemp("flooded")
-    output: dict = {"type": "duckdb", "path": str(folder / "test.duckdb")}
-    with ExitStack() as stack:
-        if request.param == "postgres":
-            name = f"cdi_test_{uuid.uuid4().hex[:12]}"
-            server = stack.enter_context(psycopg.connect(request.getfixturevalue("postgres_url"), autocommit=True))
-            server.execute(f'create database "{name}"')
-            stack.callback(server.execute, f'drop database "{name}" with (force)')
-            info = server.info
-            output = {
-                "type": "postgres", "host": info.host, "port": info.port, "user": info.user,
-                "password": info.password or "none", "dbname": name,
-            }  # fmt: skip
-        profile = {"target": request.param, "outputs": {request.param: output | {"schema": "cdi", "threads": 2}}}
-        (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": profile}))
-        project = load_project(ROOT, folder, request.param)
+    with new_project(request.param, ROOT, folder) as project:
         dice = random.Random(1)
         lines = [broken_line(number, dice) for number in range(EVENTS)]
         lines += [as_line(survey(number)).encode() for number in range(SURVEYS)]

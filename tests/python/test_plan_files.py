@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,16 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
+from support import copy_project, new_project
 
-from cdi.dbt import run_dbt
+from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import CdiError, UsageError
 from cdi.plan.diff import compare, effects, plan_at
 from cdi.plan.files import as_yaml, plan_of, read_plan, write_plan
 from cdi.plan.json_schema import event_schema, export_plan, import_plan
 from cdi.plan.lineage import Lineage
 from cdi.plan.model import PlannedEvent, Property, data_type_of
-from cdi.project import Project, load_project
+from cdi.project import Project
 
 NAMES = st.text("abcxyz_ é", min_size=1, max_size=6).map(lambda text: f"n{text}n")
 POLICY = st.none() | st.sampled_from(["flag", "quarantine"]) | st.just({"type": "quarantine", "required": "flag"})
@@ -168,23 +169,15 @@ def test_a_file_without_a_plan_is_refused(content: Any):
         import_plan(content)
 
 
-def copy_of_project(folder: Path) -> Project:
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
     """A copy of the project that a test may edit."""
-    for name in ("models", "macros", "seeds", "tests/generic", "tests/identity", "analyses", "dbt_project.yml"):
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target)
-        else:
-            shutil.copy(ROOT / name, target)
-    output = {"type": "duckdb", "path": str(folder / "test.duckdb"), "schema": "cdi", "threads": 1}
-    (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": "duckdb", "outputs": {"duckdb": output}}}))
-    return load_project(folder, folder, "duckdb")
+    with new_project("duckdb", copy_project(ROOT, tmp_path / "project"), tmp_path) as made:
+        yield made
 
 
-def test_a_wrong_plan_says_model_column_and_rule(tmp_path: Path):
-    project = copy_of_project(tmp_path)
-    file = tmp_path / "models/events/planned/order_refunded.yml"
+def test_a_wrong_plan_says_model_column_and_rule(project: Project):
+    file = project.root / "models/events/planned/order_refunded.yml"
     content = yaml.safe_load(file.read_text())
     content["models"][0]["config"]["meta"]["plan"] |= {"on_violation": "explode", "ower": "x", "version": 0}
     wrong = {
@@ -255,13 +248,13 @@ def test_usual_patterns_are_taken(pattern: str):
     assert pattern_problem(pattern) == ""
 
 
-def test_the_difference_between_revisions_names_whom_it_breaks(tmp_path: Path):
-    project = copy_of_project(tmp_path)
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", str(tmp_path)]
+def test_the_difference_between_revisions_names_whom_it_breaks(project: Project):
+    root = project.root
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", "-C", str(root)]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "add", "models"], check=True)
     subprocess.run([*git, "commit", "-qm", "before"], check=True)
-    planned = {item.model: item for item in read_plan(tmp_path)}
+    planned = {item.model: item for item in read_plan(root)}
     order = planned["order_completed"]
     changed = replace(
         order,
@@ -271,11 +264,11 @@ def test_the_difference_between_revisions_names_whom_it_breaks(tmp_path: Path):
             for item in order.properties
         ),
     )  # fmt: skip
-    write_plan(tmp_path, [changed])
-    (tmp_path / "models/events/planned/coupon_denied.yml").unlink()
-    (tmp_path / "models/events/planned/coupon_denied.sql").unlink()
-    changes = compare(plan_at(tmp_path, "HEAD"), plan_at(tmp_path, None))
-    found = {item.change.what: item for item in effects(changes, Lineage.of(run_dbt(project, ["parse"]).manifest))}
+    write_plan(root, [changed])
+    (root / "models/events/planned/coupon_denied.yml").unlink()
+    (root / "models/events/planned/coupon_denied.sql").unlink()
+    changes = compare(plan_at(root, "HEAD"), plan_at(root, None))
+    found = {item.change.what: item for item in effects(changes, Lineage.of(load_manifest(project)))}
     revenue = found["revenue: column type numeric(18, 4) → string"]
     assert revenue.change.breaks
     assert {"order_traits", "profiles", "high_value_customers"} <= revenue.users.names
@@ -283,11 +276,11 @@ def test_the_difference_between_revisions_names_whom_it_breaks(tmp_path: Path):
     assert "profile_newsletter" not in revenue.users.names
     assert "high_value_customers" not in found["coupon: is required now"].users.names
     assert not found["is planned no more: such events are unplanned"].users.names
-    assert compare(plan_at(tmp_path, "HEAD"), plan_at(tmp_path, "HEAD")) == []
+    assert compare(plan_at(root, "HEAD"), plan_at(root, "HEAD")) == []
     with pytest.raises(UsageError, match="git cannot show"):
-        plan_at(tmp_path, "no-such-branch")
+        plan_at(root, "no-such-branch")
     with pytest.raises(UsageError, match="git cannot show"):
-        plan_at(tmp_path, "--output=x")
+        plan_at(root, "--output=x")
 
 
 def test_the_exported_schema_holds_what_the_plan_says():

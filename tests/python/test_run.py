@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import ROOT
-from support import webhook_receiver
+from support import copy_project, webhook_receiver
 
 from cdi.demo_data.generate import generate
 from cdi.errors import GateError
@@ -33,17 +32,8 @@ def demo_data(tmp_path_factory) -> Path:
 @pytest.fixture
 def project_copy(project_factory, tmp_path: Path, monkeypatch):
     """The project in a folder of its own, so that file syncs write there."""
-    project = project_factory()
-    copy = tmp_path / "project"
-    shutil.copytree(
-        ROOT,
-        copy,
-        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*"),
-    )
     monkeypatch.setenv("CDI_WEBHOOK_SECRET", "for-tests-only")
-    return type(project)(
-        root=copy, profiles_dir=project.profiles_dir, target=project.target, credentials=project.credentials
-    )
+    return project_factory(copy_project(ROOT, tmp_path / "project"))
 
 
 def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monkeypatch):

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from cdi.dbt import run_dbt
+import pytest
+from conftest import ROOT
+from support import new_project
+
+from cdi.dbt import load_manifest, run_dbt
+from cdi.errors import CdiError
+from cdi.project import Project
 from cdi.warehouse import connect
 
-BUILD = ["build", "--select", "+events", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+UNTESTED = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
 VARIABLES = {"segment_warehouse_schemas": ["website"]}
 SHARED = "id text, anonymous_id text, user_id text, received_at timestamp, uuid_ts timestamp, context_page_url text"
 
 
-@pytest.fixture
-def website(project):
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def website(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Website]:
     """A schema as Segment's warehouse connector writes it: tracks, one table per event, identifies, pages."""
+    with new_project(request.param, ROOT, tmp_path_factory.mktemp("website")) as project:
+        fill(project)
+        made = Website(project, load_manifest(project))
+        made.dbt("build", "--select", "+profiles", "+accounts", *UNTESTED)
+        yield made
+
+
+@dataclass
+class Website:
+    """A warehouse with the schema in it, and everything up to profiles and accounts built."""
+
+    project: Project
+    manifest: Any
+
+    def dbt(self, *arguments: str) -> None:
+        result = run_dbt(self.project, arguments, VARIABLES, self.manifest)
+        assert result.success, [node for node in result.nodes if node.failed]
+
+
+def fill(project: Project) -> None:
     with connect(project) as warehouse:
         warehouse.execute("create schema website")
         for table, columns in {
@@ -40,12 +68,10 @@ def website(project):
             f"insert into website.identifies values ('i1', 'd1', 'u1', {at}, 'jane@example.com', 'Jane', null)"
         )
         warehouse.execute(f"insert into website.pages values ('p1', 'd2', null, {at}, 'Home', 'Welcome', 'acme')")
-    return project
 
 
-def test_calls_become_events_and_profiles(website):
-    assert run_dbt(website, ["build", "--exclude-resource-type", "test"], VARIABLES).success
-    with connect(website) as warehouse:
+def test_calls_become_events_and_profiles(website: Website):
+    with connect(website.project) as warehouse:
         events = warehouse.query("select event_id, type, event, channel from events.events order by event_id")
         assert events == [
             ("i1", "identify", None, "web"),
@@ -60,23 +86,14 @@ def test_calls_become_events_and_profiles(website):
         assert warehouse.query(profile) == [("jane@example.com", "Jane", "40.50", "Shoes")]
 
 
-def test_a_row_that_its_loader_commits_late_is_picked_up(website):
-    assert run_dbt(
-        website,
-        BUILD,
-        VARIABLES,
-    ).success
-    with connect(website) as warehouse:
+def test_a_row_that_its_loader_commits_late_is_picked_up(website: Website):
+    with connect(website.project) as warehouse:
         warehouse.execute(
             "insert into website.pages values ('late', 'd3', null, timestamp '2026-11-01 09:00:00',"
             " timestamp '2026-11-01 09:05:00', 'https://x/', 'Home', null, null)"
         )
-    assert run_dbt(
-        website,
-        BUILD,
-        VARIABLES,
-    ).success
-    with connect(website) as warehouse:
+    website.dbt("build", "--select", "+events", *UNTESTED)
+    with connect(website.project) as warehouse:
         late = warehouse.query(
             "select count(*), max(loaded_at) > timestamp '2026-11-01 10:05:00' from events.events"
             " where event_id = 'late'"
@@ -85,14 +102,13 @@ def test_a_row_that_its_loader_commits_late_is_picked_up(website):
         assert warehouse.query("select count(*) from events.events") == [(5,)]
 
 
-def test_a_schema_in_another_layout_is_refused_by_name(website):
-    from cdi.errors import CdiError
-
+def test_a_schema_in_another_layout_is_refused_by_name(website: Website):
     try:
         result = run_dbt(
-            website,
+            website.project,
             ["run", "--select", "stg_segment_warehouse__calls"],
             {"segment_warehouse_schemas": ["events"]},
+            website.manifest,
         )
         message = " ".join(node.message for node in result.nodes)
     except CdiError as error:

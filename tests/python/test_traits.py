@@ -16,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import START, copy_project, land_messages, message, new_project, rows_of
 
-from cdi.dbt import run_dbt
+from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import CdiError
 from cdi.project import Project
 from cdi.warehouse import connect
@@ -112,8 +112,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(
     request: pytest.FixtureRequest, copied: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    with new_project(request.param, copied, tmp_path_factory.mktemp("traits"), url) as made:
+    with new_project(request.param, copied, tmp_path_factory.mktemp("traits")) as made:
         yield made
 
 
@@ -222,7 +221,7 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
     messages = random_events(dice, 90)
     cuts = sorted(dice.randrange(len(messages)) for _ in range(2))
     selection = ["--select", "+tried_traits", "+tried_conditions", "--exclude-resource-type", "test", "unit_test"]
-    manifest = run_dbt(project, ["parse"]).manifest
+    manifest = load_manifest(project)
     # The clock goes on, stands still and goes back.
     moments = [START + timedelta(hours=h) for h in (0, dice.choice([1, 23, 26]), 0, dice.choice([-30, 60]))]
     parts = [messages[: cuts[0]], messages[cuts[0] : cuts[1]], messages[cuts[1] :], []]
@@ -235,9 +234,8 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
             assert run_dbt(project, ["seed"], variables, manifest).success
         with connect(project) as warehouse:
             land_messages(warehouse, part, number)
-        assert not (
-            failed := [n for n in run_dbt(project, ["build", *selection], variables, manifest).nodes if n.failed]
-        ), failed
+        result = run_dbt(project, ["build", *selection], variables, manifest)
+        assert not (failed := [node for node in result.nodes if node.failed]), failed
         with connect(project) as warehouse:
             names = ", ".join(["profile_id", *TRAITS])
             step_by_step = rows_of(warehouse, "profiles.tried_traits", names)
@@ -313,5 +311,5 @@ def test_a_wrong_definition_names_file_and_column(
 @pytest.fixture(scope="module")
 def wrong_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = copy_project(ROOT, tmp_path_factory.mktemp("wrong") / "project")
-    with new_project("duckdb", root, tmp_path_factory.mktemp("wrong"), None) as made:
+    with new_project("duckdb", root, tmp_path_factory.mktemp("wrong")) as made:
         yield made

@@ -7,17 +7,15 @@ import random
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
-import yaml
 from conftest import ROOT
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from support import START, land_messages, message, webhook_receiver
+from support import START, copy_project, land_messages, message, new_project, webhook_receiver
 
 from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import GateError, UsageError
@@ -26,7 +24,7 @@ from cdi.gates.checkpoints import Gates
 from cdi.gates.suites import FOLDER, read_suite
 from cdi.landing.sources import find_tables
 from cdi.landing.tables import ensure_tables
-from cdi.project import Project, load_project
+from cdi.project import Project
 from cdi.report.governance import write_report
 from cdi.run import run
 from cdi.warehouse import Warehouse, connect, quote
@@ -73,19 +71,8 @@ class Built:
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("gates")
-    output: dict = {"type": "duckdb", "path": str(folder / "shop.duckdb")}
-    with ExitStack() as stack:
-        if request.param == "postgres":
-            name = f"cdi_test_{uuid.uuid4().hex[:12]}"
-            server = stack.enter_context(psycopg.connect(request.getfixturevalue("postgres_url"), autocommit=True))
-            server.execute(f'create database "{name}"')
-            stack.callback(server.execute, f'drop database "{name}" with (force)')
-            info = server.info
-            output = {"type": "postgres", "host": info.host, "port": info.port, "user": info.user, "dbname": name}
-            output["password"] = info.password or "none"
-        target = {request.param: {"schema": "cdi", "threads": 2, **output}}
-        (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": request.param, "outputs": target}}))
-        yield build_shop(load_project(ROOT, folder, request.param))
+    with new_project(request.param, ROOT, folder) as project:
+        yield build_shop(project)
 
 
 def build_shop(project: Project) -> Built:
@@ -451,11 +438,8 @@ def test_every_planned_event_has_an_owner_and_every_activation_model_a_tool(buil
 def test_a_failed_gate_keeps_what_is_above_it_from_running(
     project_factory: Callable[[], Project], tmp_path: Path, monkeypatch
 ):
-    project = project_factory()
-    copy = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*")
-    shutil.copytree(ROOT, copy, ignore=ignored)
-    project = replace(project, root=copy)
+    copy = copy_project(ROOT, tmp_path / "project")
+    project = project_factory(copy)
     strict = {
         "description": "There are few events", "type": "expect_table_row_count_to_be_between", "severity": "critical",
         "meta": {"table": "events", "owner": "anna"}, "kwargs": {"max_value": 7},

@@ -8,18 +8,18 @@ moment and are built by the same models, and what differs is what the rules do.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
 
 from cdi.audiences import is_audience
-from cdi.dbt import run_dbt
+from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import CdiError, GateError, UsageError, WarehouseError
 from cdi.identity.tables import IdentityTables
 from cdi.project import Project
@@ -116,9 +116,11 @@ class Scratch:
 
     project: Project
     folder: Path
-    """For dbt's manifests: the project's own target folder is left alone."""
+    """For what dbt parsed, so that the next plan need not parse."""
     manifest: Any
     as_of: str
+    sides: dict[str, Any] = field(default_factory=dict)
+    """The manifest of each side, once it was parsed."""
 
     @property
     def prefix(self) -> str:
@@ -139,8 +141,12 @@ class Scratch:
         """Run dbt for one side; raises CdiError naming the first model that failed."""
         variables = {"schema_prefix": side + self.prefix, "as_of": self.as_of}
         result = run_dbt(
-            self.project, ["build", "--full-refresh", *arguments, "--target-path", str(self.folder / side)], variables
+            self.project,
+            ["build", "--full-refresh", *arguments, "--target-path", str(self.folder / side)],
+            variables,
+            self.sides.get(side),
         )
+        self.sides[side] = result.manifest
         if failed := [node for node in result.nodes if node.failed]:
             first = failed[0]
             reason = " ".join(first.message.split())
@@ -165,10 +171,12 @@ def plan(project: Project, as_of: str | None = None, keep: bool = False, console
     scratch schema's name is taken, GateError where the edited rules fail their tests, CdiError where a model fails.
     """
     moment = _moment(as_of)
-    with TemporaryDirectory(prefix="cdi_plan_") as folder, _alone(project):
-        in_use = Path(folder) / "in_use"
-        manifest = run_dbt(project, ["parse", "--target-path", str(in_use)]).manifest
-        scratch = Scratch(project, Path(folder), manifest, moment)
+    folder = Path(os.environ.get("DBT_TARGET_PATH", project.root / "target")) / "identity_plan"
+    in_use = folder / "in_use"
+    with _alone(project):
+        manifest = load_manifest(project)
+        manifest.write(str(in_use / "manifest.json"))
+        scratch = Scratch(project, folder, manifest, moment)
         real = IdentityTables.of(manifest)
         answer = Plan(moment)
         with connect(project) as warehouse:
