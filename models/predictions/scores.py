@@ -4,9 +4,9 @@
 def model(dbt, session):
     """Score all profiles with the newest model of each prediction."""
     dbt.config(materialized="table")
-    from cdi.predictions.frames import answer
-    from cdi.predictions.scoring import score
+    from cdi.predictions import frames, scoring
 
-    features = dbt.ref("profile_features")
-    declared, trained, seeds = dbt.ref("declared_predictions"), dbt.ref("trained_models"), dbt.ref("prediction_seeds")
-    return answer(features, score(features, declared, trained, seeds))
+    features, declared = dbt.ref("profile_features"), dbt.ref("declared_predictions")
+    trained, seeds = dbt.ref("trained_models"), dbt.ref("prediction_seeds")
+    rows = scoring.score(*(frames.rows_of(table) for table in (features, declared, trained, seeds)))
+    return frames.answer(features, scoring.SCHEMA, rows)

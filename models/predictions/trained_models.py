@@ -4,8 +4,8 @@
 def model(dbt, session):
     """Train the predictions that are due; without any, no rows."""
     dbt.config(materialized="incremental", incremental_strategy="append", full_refresh=False)
-    from cdi.predictions.frames import answer
-    from cdi.predictions.training import train
+    from cdi.predictions import frames, training
 
-    examples = dbt.ref("training_examples")
-    return answer(examples, train(examples, dbt.ref("declared_predictions")))
+    examples, declared = dbt.ref("training_examples"), dbt.ref("declared_predictions")
+    rows = training.train(frames.rows_of(examples), frames.rows_of(declared))
+    return frames.answer(examples, training.SCHEMA, rows)
