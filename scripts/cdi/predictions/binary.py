@@ -12,6 +12,8 @@ import numpy as np
 ROUNDS = 400
 PATIENCE = 25
 BINS = 128
+WORTH_THREADS = 20_000
+"""With fewer rows threads wait for each other longer than they work."""
 HELD_OUT = 0.2
 """The share of people that say when to stop and how to calibrate."""
 
@@ -79,8 +81,9 @@ def grow(
     import xgboost
 
     parameters = {
-        "tree_method": "hist", "max_bin": BINS, "eta": 0.06, "max_depth": 4, "min_child_weight": 8, "subsample": 0.8,
-        "colsample_bytree": 0.6, "lambda": 2.0, "seed": random_seed, "verbosity": 0, **objective,
+        "tree_method": "hist", "max_bin": BINS, "eta": 0.08, "max_depth": 4, "min_child_weight": 8, "subsample": 0.8,
+        "colsample_bytree": 0.6, "lambda": 2.0, "seed": random_seed, "verbosity": 0,
+        "nthread": 1 if len(matrix) < WORTH_THREADS else 0, **objective,
     }  # fmt: skip
     learned = xgboost.QuantileDMatrix(matrix[~held_out], truth[~held_out], max_bin=BINS)
     checked = xgboost.QuantileDMatrix(matrix[held_out], truth[held_out], max_bin=BINS, ref=learned)
