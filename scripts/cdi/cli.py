@@ -148,6 +148,17 @@ def run(
     fail_for(summary.syncs)
 
 
+@app.command()
+def predict(context: typer.Context) -> None:
+    """Train the predictions that are due and score all profiles, where dbt's adapter runs no Python models."""
+    from cdi.predict import predict as predict_all
+    from cdi.predict import show_predicted
+
+    with console.status("Predicting"):
+        predicted = predict_all(context.obj.project())
+    show_predicted(console, predicted)
+
+
 @app.command("simulate-tools")
 def simulate_tools(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,

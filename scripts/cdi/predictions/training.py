@@ -179,8 +179,10 @@ def _train_lookalike(prediction: Prediction, rows: pa.Table) -> Trained:
 def _train_value(prediction: Prediction, rows: pa.Table) -> Trained:
     truth = numbers(rows[prediction.label])
     judged = _judged(prediction, rows)
-    _require((truth[~judged] > 0).astype(float), "to learn from")
-    _require((truth[judged] > 0).astype(float), "to judge by")
+    for part, purpose in ((~judged, "to learn from"), (judged, "to judge by")):
+        spent = int((truth[part] > 0).sum())
+        if spent < LEAST:
+            raise TooLittleDataError(f"There are {spent} customers who spent something {purpose}; {LEAST} are needed.")
     values, people, days = matrix(rows, prediction.features), _people(rows), int(prediction.within_days or 0)
 
     def fits(chosen: np.ndarray, newest: np.ndarray) -> list[value.BuyTillYouDie | value.LearnedValue]:
