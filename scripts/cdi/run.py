@@ -102,11 +102,16 @@ STEPS = (
     ),
     Step(
         "predictions",
-        ["--select", *_and_above("predictions"), "--exclude", *_and_above("audiences", "activation")],
+        ["--select", "path:models/predictions"],
         (),
         predicts=True,
     ),
-    Step("audiences", ["--select", *_and_above("audiences", "activation")], ("audiences", "activation")),
+    Step(
+        "audiences",
+        # Predictions read who was in an audience after the last run, and so stand above a source of theirs.
+        ["--select", *_and_above("audiences", "activation"), "--exclude", "path:models/predictions"],
+        ("audiences", "activation"),
+    ),
 )
 
 
