@@ -186,7 +186,7 @@ def speed(folder: Path, profiles: int, names: list[str]) -> None:
                        f" from range({min(profiles, 100_000)}) as t(number), unnest([30, 60, 90, 120]) as d(days_ago))")  # fmt: skip
     definition = {
         "name": "one", "kind": "purchase", "version": "1", "features": names, "within_days": 30,
-        "active_within_days": None, "recency": names[0], "random_seed": 1,
+        "active_within_days": None, "recency": names[0], "clusters": None, "descriptions": [], "random_seed": 1,
     }  # fmt: skip
     connection.execute(
         "create table declared as select $1 as definition, true as is_due, timestamp '2026-01-01' as as_of",

@@ -7,12 +7,13 @@
         'churn': {'must': ['event', 'within'], 'may': ['active_within']},
         'value': {'must': ['within'], 'may': []},
         'lookalike': {'must': ['seed'], 'may': []},
+        'segments': {'must': ['clusters', 'features'], 'may': []},
     }) }}
 {% endmacro %}
 
 {#
-  The declared predictions, checked: a list of {name, file, kind, event, within_days, active_within_days, recency, seed,
-  features, retrain_days, random_seed, version}, in the order of their names.
+  The declared predictions, checked: a list of {name, kind, event, within_days, active_within_days, recency, seed, clusters,
+  features, descriptions, retrain_days, random_seed, version}, in the order of their names.
 
   event is the name of the event's model, recency the feature that says how many days it is ago, version a hash of all
   that a trained model depends on. What is wrong stops the compilation, each problem with file and key.
@@ -42,7 +43,7 @@
 {% macro checked_prediction(name, definition, place, features, traits, problems) %}
     {%- set prediction = {
         'name': name, 'kind': none, 'event': none, 'within_days': none, 'active_within_days': none, 'recency': none,
-        'seed': none, 'features': features, 'retrain_days': 30, 'random_seed': 1,
+        'seed': none, 'clusters': none, 'features': features, 'descriptions': [], 'retrain_days': 30, 'random_seed': 1,
     } -%}
     {%- if definition is not mapping or definition.get('kind') not in cdi.prediction_kinds() -%}
         {%- do problems.append(place ~ '.kind: is not one of ' ~ cdi.prediction_kinds() | join(', ')) -%}
@@ -92,7 +93,17 @@
         {%- endif -%}
     {%- endif -%}
 
-    {%- if definition.kind == 'lookalike' -%}
+    {%- if definition.kind == 'segments' -%}
+        {%- set clusters = definition.get('clusters') -%}
+        {%- if clusters is not integer or clusters is boolean or clusters < 2 or clusters > 30 -%}
+            {%- do problems.append(place ~ '.clusters: is no whole number from 2 to 30') -%}
+        {%- endif -%}
+        {%- set columns = cdi.node_of('profile_features').columns -%}
+        {%- do prediction.update({'clusters': clusters}) -%}
+        {%- for feature in prediction.features if feature in columns -%}
+            {%- do prediction.descriptions.append(columns[feature].description) -%}
+        {%- endfor -%}
+    {%- elif definition.kind == 'lookalike' -%}
         {%- do prediction.update({'seed': cdi.checked_seed(definition.get('seed'), place, problems)}) -%}
     {%- else -%}
         {%- set event = cdi.event_node(definition.get('event', 'order_completed')) -%}

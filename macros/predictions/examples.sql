@@ -16,7 +16,7 @@
     {%- set predictions, moments, outcomes = [], [], {} -%}
     {%- for prediction in cdi.declared_predictions() if prediction.name in due -%}
         {%- do predictions.append(prediction) -%}
-        {%- if prediction.kind == 'lookalike' -%}
+        {%- if prediction.kind in ['lookalike', 'segments'] -%}
             {%- do moments.append(0) -%}
         {%- else -%}
             {%- for number in range(1, cdi.past_windows() + 1) -%}
@@ -109,6 +109,8 @@ select
     case
         when examples.days_ago = 0 then case when seeds_{{ prediction.name }}.profile_id is null then 0.0 else 1.0 end
     end as label_{{ prediction.name }}
+    {%- elif prediction.kind == 'segments' -%}
+    case when examples.days_ago = 0 then 1.0 end as label_{{ prediction.name }}
     {%- elif prediction.kind == 'value' -%}
     {{ outcome }}.revenue as label_{{ prediction.name }}
     {%- else -%}

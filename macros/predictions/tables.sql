@@ -22,6 +22,9 @@
 {% macro prediction() -%}
 select
     profile_id,
+    {%- if model.config.meta.get('prediction', {}).get('kind') == 'segments' %}
+    segment,
+    {%- endif %}
     score,
     percentile,
     reasons,

@@ -16,7 +16,7 @@ class Prediction:
 
     name: str
     kind: str
-    """purchase, churn, value or lookalike."""
+    """purchase, churn, value, lookalike or segments."""
     version: str
     """Hash of all that a trained model depends on."""
     features: tuple[str, ...]
@@ -25,6 +25,10 @@ class Prediction:
     """Of churn: how many days ago the event may have happened last."""
     recency: str | None
     """The feature that says how many days ago the event happened last."""
+    clusters: int | None
+    """Of segments: how many."""
+    descriptions: tuple[str, ...]
+    """Of segments: what each feature is, in words."""
     random_seed: int
     is_due: bool
     as_of: datetime
@@ -63,6 +67,8 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         within_days=found["within_days"],
         active_within_days=found["active_within_days"],
         recency=found["recency"],
+        clusters=found["clusters"],
+        descriptions=tuple(found["descriptions"]),
         random_seed=found["random_seed"],
         is_due=row["is_due"],
         as_of=row["as_of"],

@@ -16,14 +16,15 @@ from cdi.predictions import lifetime_value as value
 from cdi.predictions.binary import BinaryModel
 from cdi.predictions.declared import Prediction, read_declared
 from cdi.predictions.frames import Rows, matrix, numbers
+from cdi.predictions.segments import SegmentModel
 from cdi.predictions.training import is_eligible, load_baseline, load_model, orders_of
 
 REASONS = 3
 
 SCHEMA = pa.schema(
     {
-        "profile_id": pa.string(), "prediction": pa.string(), "score": pa.float64(), "percentile": pa.float64(),
-        "reasons": pa.string(), "method": pa.string(), "model_id": pa.string(), "scored_at": pa.timestamp("us"),
+        "profile_id": pa.string(), "prediction": pa.string(), "segment": pa.string(), "score": pa.float64(),
+        "percentile": pa.float64(), "reasons": pa.string(), "method": pa.string(), "model_id": pa.string(), "scored_at": pa.timestamp("us"),
     }
 )  # fmt: skip
 """The columns of scores."""
@@ -56,14 +57,24 @@ class Scorer:
             if self.model is None:
                 return value.past_rate(orders, int(self.prediction.within_days or 0))
             return self.model.value(values, orders)
+        if isinstance(self.model, SegmentModel):
+            return self.model.assign(values)[1]
         if self.model is None:
             return self.baseline.probability(numbers(rows.column(self.prediction.recency)))
         return self.model.probability(values)
+
+    def segments(self, values: np.ndarray) -> pa.Array:
+        """The segment of each row; null of what is none."""
+        if isinstance(self.model, SegmentModel):
+            return pa.array(self.model.names, pa.string()).take(pa.array(self.model.assign(values)[0]))
+        return pa.nulls(len(values), pa.string())
 
     def reasons(self, rows: pa.RecordBatch, values: np.ndarray) -> pa.Array:
         """What moved each score most, in words: `days_since_last_order 12 (+0.84), ...`."""
         if isinstance(self.model, BinaryModel | value.LearnedValue):
             return reasons(self.prediction.features, values, self.model.contributions(values))
+        if isinstance(self.model, SegmentModel):
+            return reasons(self.prediction.features, values, self.model.peculiarity(values))
         if self.prediction.kind != "value":
             names = [self.prediction.recency]
         elif self.model is None:
@@ -116,8 +127,8 @@ def read_scorers(declared: Rows, trained: Rows, seeds: Rows) -> list[Scorer]:
         found = models[run["model_id"]]
         baseline = load_baseline(found) if predictions[name].kind in ("purchase", "churn") else None
         is_better = run["is_better_than_baseline"]
-        if not is_better and predictions[name].kind == "lookalike":
-            # There is nothing else to say whom a profile is like.
+        if not is_better and predictions[name].kind in ("lookalike", "segments"):
+            # There is nothing else to say whom a profile is like, or where it belongs.
             continue
         scorers.append(Scorer(
             predictions[name], run["model_id"], run["method"] if is_better else "baseline",
@@ -165,6 +176,7 @@ def _scored(scorer: Scorer, rows: pa.RecordBatch, all_scores: np.ndarray) -> pa.
         [
             rows.column("profile_id").cast(pa.string()),
             pa.repeat(scorer.prediction.name, count),
+            scorer.segments(values),
             pa.array(scores),
             pa.array(np.searchsorted(all_scores, scores) / len(all_scores)),
             scorer.reasons(rows, values),

@@ -27,6 +27,7 @@ from cdi.predictions.declared import ORDER_FEATURES, Prediction, read_declared
 from cdi.predictions.drift import distribution, distributions
 from cdi.predictions.evaluate import binary_metrics, value_metrics
 from cdi.predictions.frames import Rows, matrix, numbers
+from cdi.predictions.segments import SegmentModel, fit_segments, separation
 
 LEAST = 100
 """The fewest examples with, and the fewest without, that anything is learned from; as many to be judged by."""
@@ -217,17 +218,48 @@ def _train_value(prediction: Prediction, rows: pa.Table) -> Trained:
     })  # fmt: skip
 
 
+def _train_segments(prediction: Prediction, rows: pa.Table) -> Trained:
+    clusters = int(prediction.clusters or 0)
+    if rows.num_rows < LEAST * clusters:
+        raise TooLittleDataError(
+            f"There are {rows.num_rows} profiles; {LEAST} for each of {clusters} segments are needed."
+        )
+    values = matrix(rows, prediction.features)
+    kept = fit_segments(values, prediction.features, prediction.descriptions, clusters, prediction.random_seed)
+    number, closeness = kept.assign(values)
+    apart = separation(kept, values, number)
+    sizes = np.bincount(number, minlength=clusters)
+    metrics = {
+        "model": {"separation": apart, "sizes": dict(zip(kept.names, sizes.tolist(), strict=True))},
+        "mean": {"separation": 0.0},
+    }
+    return Trained("k-means", apart > 0, metrics, {
+        "kind": "segments",
+        "model": kept.as_json(),
+        "baseline": None,
+        "distributions": distributions(values, prediction.features),
+        "scores": distribution(closeness),
+    })  # fmt: skip
+
+
 _JUDGED_BY = "root_mean_squared_error"
 """The error that an expected value makes smallest; the absolute one would be smallest for who says nothing is spent."""
 
 _TRAINERS = {
     "purchase": _train_binary, "churn": _train_binary, "lookalike": _train_lookalike, "value": _train_value,
+    "segments": _train_segments,
 }  # fmt: skip
 
 
-def load_model(found: dict[str, Any]) -> BinaryModel | value.BuyTillYouDie | value.LearnedValue:
+Model = BinaryModel | value.BuyTillYouDie | value.LearnedValue | SegmentModel
+
+
+def load_model(found: dict[str, Any]) -> Model:
     """The model in the JSON of trained_models.model."""
-    kinds = {"binary": BinaryModel, "learned value": value.LearnedValue, "buy till you die": value.BuyTillYouDie}
+    kinds = {
+        "binary": BinaryModel, "learned value": value.LearnedValue, "buy till you die": value.BuyTillYouDie,
+        "segments": SegmentModel,
+    }  # fmt: skip
     return kinds[found["kind"]].from_json(found["model"])
 
 
