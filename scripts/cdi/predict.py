@@ -12,7 +12,7 @@ from rich.table import Table
 
 from cdi.dbt import load_manifest
 from cdi.errors import UsageError
-from cdi.predictions import scoring, training
+from cdi.predictions import drift, scoring, training
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect, quote
 
@@ -99,15 +99,21 @@ def predict(project: Project, manifest: Any = None) -> Predicted:
         done.trained = {
             row["prediction"]: row["reason"] or row["method"] for batch in new for row in batch.to_pylist()
         }
-        scores = scoring.score(
-            rows("profile_features"), rows("declared_predictions"), rows("trained_models"), rows("prediction_seeds")
-        )
-        with writing.transaction():
-            writing.execute(f"delete from {quote(*relations['scores'])}")
-            done.count_scores = writing.append(
-                quote(*relations["scores"]), pa.RecordBatchReader.from_batches(scoring.SCHEMA, scores)
-            )
+        inputs = [
+            rows(name) for name in ("profile_features", "declared_predictions", "trained_models", "prediction_seeds")
+        ]
+        done.count_scores = _replace(writing, relations["scores"], scoring.SCHEMA, scoring.score(*inputs))
+        _replace(writing, relations["prediction_drift"], drift.SCHEMA, drift.measure(*inputs))
     return done
+
+
+def _replace(
+    warehouse: Warehouse, relation: Relation, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+) -> int:
+    """Put rows in the place of all that a table holds, at once; returns their number."""
+    with warehouse.transaction():
+        warehouse.execute(f"delete from {quote(*relation)}")
+        return warehouse.append(quote(*relation), pa.RecordBatchReader.from_batches(schema, batches))
 
 
 def show_predicted(console: Console, predicted: Predicted) -> None:

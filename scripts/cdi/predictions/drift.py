@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+
+from cdi.predictions.frames import Rows, matrix
 
 BINS = 10
 LEAST_SHARE = 1e-3
@@ -40,3 +43,52 @@ def stability_index(shares: Sequence[float], counts: np.ndarray) -> float:
     before = np.maximum(np.asarray(shares), LEAST_SHARE)
     now = np.maximum(counts / counts.sum(), LEAST_SHARE)
     return float(np.sum((now - before) * np.log(now / before)))
+
+
+SCHEMA = pa.schema(
+    {
+        "prediction": pa.string(), "model_id": pa.string(), "feature": pa.string(), "stability_index": pa.float64(),
+        "count_profiles": pa.int64(), "measured_at": pa.timestamp("us"),
+    }
+)  # fmt: skip
+"""The columns of prediction_drift."""
+
+OF_SCORE = "(score)"
+"""What stands for the score where features do."""
+
+
+def measure(features: Rows, declared: Rows, trained: Rows, seeds: Rows) -> Iterator[pa.RecordBatch]:
+    """Rows of prediction_drift (SCHEMA): of each prediction with a model, how far its features and its score are from
+    those of the people that it was judged by."""
+    from cdi.predictions.scoring import read_scorers
+
+    # A baseline has no features, and its scores are not those that were kept.
+    scorers = [scorer for scorer in read_scorers(declared, trained, seeds) if scorer.model is not None]
+    if not scorers:
+        return
+    columns = ["profile_id", *dict.fromkeys(name for scorer in scorers for name in scorer.prediction.columns)]
+    counts: list[dict[str, np.ndarray]] = [{} for _ in scorers]
+    for batch in features.batches(columns):
+        for scorer, counted in zip(scorers, counts, strict=True):
+            rows = scorer.rows(batch)
+            values = matrix(rows, scorer.prediction.features)
+            for place, name in enumerate(scorer.prediction.features):
+                _add(counted, name, values[:, place], scorer.distributions[name])
+            _add(counted, OF_SCORE, scorer.score(rows, values), scorer.distributions[OF_SCORE])
+    for scorer, counted in zip(scorers, counts, strict=True):
+        found = [
+            {
+                "prediction": scorer.prediction.name,
+                "model_id": scorer.model_id,
+                "feature": name,
+                "stability_index": stability_index(scorer.distributions[name]["shares"], bins),
+                "count_profiles": int(bins.sum()),
+                "measured_at": scorer.prediction.as_of,
+            }
+            for name, bins in counted.items()
+        ]
+        yield pa.RecordBatch.from_pylist(found, SCHEMA)
+
+
+def _add(counted: dict[str, np.ndarray], name: str, values: np.ndarray, before: dict[str, Any]) -> None:
+    counted[name] = counted.get(name, 0) + count_in_bins(values, np.asarray(before["edges"]))

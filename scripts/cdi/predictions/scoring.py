@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from cdi.predictions import lifetime_value as value
 from cdi.predictions.binary import BinaryModel
 from cdi.predictions.declared import Prediction, read_declared
+from cdi.predictions.drift import OF_SCORE
 from cdi.predictions.frames import Rows, matrix, numbers
 from cdi.predictions.segments import SegmentModel
 from cdi.predictions.training import is_eligible, load_baseline, load_model, orders_of
@@ -41,6 +42,8 @@ class Scorer:
     baseline: Any
     left_out: pa.Array
     """Profiles that are not scored."""
+    distributions: dict[str, Any]
+    """What features and score were like when it was trained: see drift."""
     scores: list[np.ndarray] = field(default_factory=list)
 
     def rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -134,6 +137,7 @@ def read_scorers(declared: Rows, trained: Rows, seeds: Rows) -> list[Scorer]:
             predictions[name], run["model_id"], run["method"] if is_better else "baseline",
             load_model(found) if is_better else None, baseline,
             left_out.filter(pc.equal(left_out["prediction"], name))["profile_id"].combine_chunks(),
+            {**found["distributions"], OF_SCORE: found["scores"]},
         ))  # fmt: skip
     return scorers
 

@@ -172,8 +172,9 @@ def _train_lookalike(prediction: Prediction, rows: pa.Table) -> Trained:
         "kind": "binary",
         "model": kept.as_json(),
         "baseline": None,
-        "distributions": distributions(values, prediction.features),
-        "scores": distribution(kept.probability(values)),
+        # The others: those whom it is like are not scored.
+        "distributions": distributions(values[truth == 0], prediction.features),
+        "scores": distribution(kept.probability(values[truth == 0])),
     })  # fmt: skip
 
 
