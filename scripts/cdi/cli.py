@@ -22,7 +22,7 @@ from cdi.plan.cli import plan
 from cdi.privacy.cli import privacy
 from cdi.project import Project, load_project
 from cdi.quarantine_cli import quarantine
-from cdi.report.cli import governance
+from cdi.report.cli import governance, predictions
 from cdi.sync.cli import fail_for, sync
 
 app = typer.Typer(
@@ -201,6 +201,7 @@ app.add_typer(plan)
 app.add_typer(audience)
 app.add_typer(quarantine)
 app.add_typer(governance)
+app.add_typer(predictions)
 app.add_typer(privacy)
 app.add_typer(pii)
 
