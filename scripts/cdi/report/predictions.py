@@ -102,13 +102,13 @@ class Report:
             state = "no model" if not run["metrics"] else "better" if run["is_better"] else "baseline is used"
             rows.append((
                 name, _pill(state, "good" if run["is_better"] else "warn"), run["method"] or "", run["examples"],
-                f"{run['data_from']:%Y-%m-%d} to {run['data_to']:%Y-%m-%d}" if run["data_from"] else "",
-                f"{run['trained_at']:%Y-%m-%d %H:%M}", run["reason"] or _in_short(run["metrics"]),
+                _lines(f"{run['data_from']:%Y-%m-%d}", f"{run['data_to']:%Y-%m-%d}") if run["data_from"] else "",
+                _lines(f"{run['trained_at']:%Y-%m-%d}"), run["reason"] or _in_short(run["metrics"]),
             ))  # fmt: skip
         return Section(
             "Predictions", "The newest training of each. What it is worth was measured on people or a time that it had"
             " not learned from.",
-            header=("prediction", "", "by", "examples", "data", "trained", ""), rows=tuple(rows),
+            header=("prediction", "", "by", "examples", "data from and to", "trained", ""), rows=tuple(rows),
         )  # fmt: skip
 
     def _prediction(self, name: str, run: dict[str, Any], drift: dict[str, float]) -> list[Section]:
@@ -217,6 +217,11 @@ def _in_short(metrics: dict[str, Any]) -> str:
     if "mean_absolute_error" in model:
         return f"{model['mean_absolute_error']:,.0f} euro off a head, {model['total_error']:+.0%} in all"
     return f"separation {model['separation']:.2f}"
+
+
+def _lines(*texts: str) -> Markup:
+    """Texts below each other, none of which is broken."""
+    return Markup("<br>").join(Markup('<span style="white-space: nowrap">{}</span>').format(text) for text in texts)
 
 
 def _pill(text: str, state: str) -> Markup:
