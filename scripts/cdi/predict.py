@@ -1,4 +1,4 @@
-"""`cdi predict`: what dbt's Python models do, where the adapter runs none: read, train, score and write the same tables."""
+"""`cdi predict`: what dbt's Python models do, where the adapter runs none: train, score and write the same tables."""
 
 from __future__ import annotations
 
@@ -93,12 +93,8 @@ def predict(project: Project, manifest: Any = None) -> Predicted:
         known = {row[0] for row in writing.query(f"select model_id from {quote(*relations['trained_models'])}")}
         new = [batch for batch in trained if batch.column("model_id")[0].as_py() not in known]
         with writing.transaction():
-            writing.append(
-                quote(*relations["trained_models"]), pa.RecordBatchReader.from_batches(training.SCHEMA, new)
-            )
-        done.trained = {
-            row["prediction"]: row["reason"] or row["method"] for batch in new for row in batch.to_pylist()
-        }
+            writing.append(quote(*relations["trained_models"]), pa.RecordBatchReader.from_batches(training.SCHEMA, new))
+        done.trained = {row["prediction"]: row["reason"] or row["method"] for batch in new for row in batch.to_pylist()}
         inputs = [
             rows(name) for name in ("profile_features", "declared_predictions", "trained_models", "prediction_seeds")
         ]
@@ -107,9 +103,7 @@ def predict(project: Project, manifest: Any = None) -> Predicted:
     return done
 
 
-def _replace(
-    warehouse: Warehouse, relation: Relation, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
-) -> int:
+def _replace(warehouse: Warehouse, relation: Relation, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
     """Put rows in the place of all that a table holds, at once; returns their number."""
     with warehouse.transaction():
         warehouse.execute(f"delete from {quote(*relation)}")

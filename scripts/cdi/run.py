@@ -95,8 +95,10 @@ STEPS = (
     Step(
         "profiles",
         [
-            "--select", *_and_above("identity", "profiles"),
-            "--exclude", *_and_above("predictions", "audiences", "activation"),
+            "--select",
+            *_and_above("identity", "profiles"),
+            "--exclude",
+            *_and_above("predictions", "audiences", "activation"),
         ],
         ("identity", "profiles"),
     ),

@@ -105,7 +105,10 @@ def test_reasons_are_what_moves_the_score():
     assert np.abs(moved[:, 2]).mean() < 0.2 * np.abs(moved[:, 0]).mean()
     some = np.array([[2.0, 0.5, np.nan], [0.0, -2.25, 1.0]], dtype=np.float32)
     said = scoring.reasons(features, some, np.array([[1.5, -0.25, 0.0], [-0.1, 0.756, 0.2]])).to_pylist()
-    assert said == ["up 2 (+1.5), down 0.5 (-0.25), noise unknown (+0)", "down -2.25 (+0.76), noise 1 (+0.2), up 0 (-0.1)"]
+    assert said == [
+        "up 2 (+1.5), down 0.5 (-0.25), noise unknown (+0)",
+        "down -2.25 (+0.76), noise 1 (+0.2), up 0 (-0.1)",
+    ]
 
 
 def test_the_baseline_knows_only_how_long_ago():
@@ -232,7 +235,11 @@ def job(wrap: Any, rows: int = 4_000) -> tuple[pd.DataFrame, pd.DataFrame]:
     seeds = wrap(pd.DataFrame({"prediction": pd.Series([], dtype=str), "profile_id": pd.Series([], dtype=str)}))
     inputs = (rows_of(profiles), rows_of(wrap(declared())), rows_of(wrap(trained)), rows_of(seeds))
     scores = frames.answer(profiles, scoring.SCHEMA, scoring.score(*inputs))
-    assert set(frames.answer(profiles, drift.SCHEMA, drift.measure(*inputs))["feature"]) == {"days", "visits", "(score)"}
+    assert set(frames.answer(profiles, drift.SCHEMA, drift.measure(*inputs))["feature"]) == {
+        "days",
+        "visits",
+        "(score)",
+    }
     return trained, scores
 
 

@@ -25,7 +25,8 @@ REASONS = 3
 SCHEMA = pa.schema(
     {
         "profile_id": pa.string(), "prediction": pa.string(), "segment": pa.string(), "score": pa.float64(),
-        "percentile": pa.float64(), "reasons": pa.string(), "method": pa.string(), "model_id": pa.string(), "scored_at": pa.timestamp("us"),
+        "percentile": pa.float64(), "reasons": pa.string(), "method": pa.string(), "model_id": pa.string(),
+        "scored_at": pa.timestamp("us"),
     }
 )  # fmt: skip
 """The columns of scores."""

@@ -111,7 +111,7 @@ def name_segments(differences: np.ndarray, descriptions: Sequence[str]) -> tuple
 
 
 def separation(model: SegmentModel, matrix: np.ndarray, number: np.ndarray) -> float:
-    """How much nearer people are to their own segment than to the next (silhouette): -1 to 1, 0 where there are none."""
+    """How much nearer people are to their own segment than to the next (silhouette), -1 to 1; 0 where there is one."""
     from sklearn.metrics import silhouette_score
 
     some = slice(0, MOST_COMPARED)

@@ -1,4 +1,4 @@
-"""Training: learn each prediction that is due from past windows, judge it by a later one, and keep it with its numbers."""
+"""Training: learn each prediction that is due from past windows, judge it by a later one, keep it with its numbers."""
 
 from __future__ import annotations
 
@@ -199,9 +199,7 @@ def _train_value(prediction: Prediction, rows: pa.Table) -> Trained:
     moments = rows["days_ago"].to_numpy()
     orders = orders_of(rows.filter(pa.array(judged)))
     candidates = fits(~judged, moments == moments[~judged].min())
-    metrics = {
-        model.method: value_metrics(truth[judged], model.value(values[judged], orders)) for model in candidates
-    }
+    metrics = {model.method: value_metrics(truth[judged], model.value(values[judged], orders)) for model in candidates}
     metrics["recency"] = value_metrics(truth[judged], value.past_rate(orders, days))
     metrics["mean"] = value_metrics(truth[judged], np.full(int(judged.sum()), truth[~judged].mean()))
     best = min((model.method for model in candidates), key=lambda method: metrics[method][_JUDGED_BY])
@@ -270,7 +268,7 @@ def load_baseline(found: dict[str, Any]) -> RecencyModel | None:
 
 
 def importance(trees: str, features: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
-    """How far each feature moves predictions in mean, as a share of all; the largest first, those that do not left out."""
+    """How far each feature moves predictions in mean, as a share of all; the largest first, without those at 0."""
     moved = np.abs(contributions(load_trees(trees), values[:MOST_EXPLAINED])).mean(axis=0).astype(float)
     shares = moved / (moved.sum() or 1.0)
     return {features[place]: float(shares[place]) for place in np.argsort(-shares) if shares[place] > 0}

@@ -83,8 +83,8 @@ class Report:
         if not self.warehouse.relation_exists(schema, table):
             return {}
         rows = self.warehouse.query(
-            "select prediction, method, is_better_than_baseline, reason, count_examples, data_from, data_to, trained_at,"
-            f" metrics from {self._table('trained_models')} order by trained_at"
+            "select prediction, method, is_better_than_baseline, reason, count_examples, data_from, data_to,"
+            f" trained_at, metrics from {self._table('trained_models')} order by trained_at"
         )
         names = ("method", "is_better", "reason", "examples", "data_from", "data_to", "trained_at", "metrics")
         found: dict[str, dict[str, Any]] = {}
@@ -125,7 +125,7 @@ class Report:
             compared = [
                 (run["method"] if key == "model" else key, values)
                 for key, values in metrics.items()
-                if key != "importance" and not (key == run["method"])
+                if key != "importance" and key != run["method"]
             ]
             parts.append(Section(
                 name, self.declared[name].description, chart, ("", *(title for title, _, _ in columns)),
