@@ -182,11 +182,9 @@ def speed(folder: Path, profiles: int, names: list[str]) -> None:
     )
     rows = f"select md5(cast(number as varchar)) as profile_id, timestamp '2026-01-01' as as_of, days_ago, {columns}"
     connection.execute(f"create table features as {rows} from range({profiles}) as t(number), (select 0 as days_ago)")
-    label = f"hash(profile_id, days_ago) % 100 < 5 + 20 * coalesce({names[1]} / 100, 0)"
+    label = f"case when hash(profile_id, days_ago) % 100 < 5 + 20 * coalesce({names[1]} / 100, 0) then 1.0 else 0.0 end"
     some = f"range({min(profiles, 100_000)}) as t(number), unnest([30, 60, 90, 120]) as d(days_ago)"
-    connection.execute(
-        f"create table examples as select *, case when {label} then 1.0 else 0.0 end as label_one from ({rows} from {some})"
-    )
+    connection.execute(f"create table examples as select *, {label} as label_one from ({rows} from {some})")
     definition = {
         "name": "one", "kind": "purchase", "version": "1", "features": names, "within_days": 30,
         "active_within_days": None, "recency": names[0], "clusters": None, "descriptions": [], "random_seed": 1,

@@ -38,8 +38,8 @@ def value_metrics(truth: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
     """Of expected amounts against what was spent, in the same money.
 
     mean_absolute_error and root_mean_squared_error a person; total_error: the sum that was expected less what was
-    spent, as a share of it; rank_correlation (Spearman); top_tenth_share: the share of all that was spent which the tenth with
-    the highest expectation spent; tenths as in binary_metrics, in money.
+    spent, as a share of it; rank_correlation (Spearman); top_tenth_share: the share of all that was spent which the
+    tenth with the highest expectation spent; tenths as in binary_metrics, in money.
     """
     from scipy.stats import spearmanr
 
