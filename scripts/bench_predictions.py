@@ -140,6 +140,56 @@ def show_judged(title: str, found: dict[str, dict[str, Any]]) -> None:
         console.print(money)
 
 
+_NEXT = """
+with
+new as (
+    select distinct graph.profile_id, items.product_id
+    from events.order_items as items
+    inner join identity.identity_graph as graph on items.identifier = graph.identifier
+    left join predictions.bought_products as bought
+        on graph.profile_id = bought.profile_id and items.product_id = bought.product_id
+    where items.event_at > $moment and items.event_at <= $moment + interval 90 days and bought.product_id is null
+        and items.quantity > 0 and graph.profile_id in (select profile_id from predictions.next_products)
+),
+popular as (
+    select profile_id, product_id from (
+        select people.profile_id, products.product_id,
+            row_number() over (partition by people.profile_id order by buyers desc, products.product_id) as place
+        from (select distinct profile_id from new) as people
+        cross join (
+            select product_id, count(*) as buyers from predictions.bought_products group by 1 order by 2 desc limit 200
+        ) as products
+        anti join predictions.bought_products as bought
+            on people.profile_id = bought.profile_id and products.product_id = bought.product_id
+    ) where place <= 5
+)
+select
+    count(distinct new.profile_id),
+    count(distinct suggested.profile_id) / count(distinct new.profile_id),
+    count(distinct popular.profile_id) / count(distinct new.profile_id),
+    count(suggested.product_id) / (5 * count(distinct new.profile_id)),
+    count(popular.product_id) / (5 * count(distinct new.profile_id))
+from new
+left join predictions.next_products as suggested using (profile_id, product_id)
+left join popular using (profile_id, product_id)
+"""
+"""Of people with suggestions who bought something new: to whom one of five was what they bought, and how many were."""
+
+
+def show_next_products(project: Project, moment: datetime) -> None:
+    """Print how often people bought what was suggested at a moment, beside what is bought most."""
+    variables = json.dumps({"as_of": moment.isoformat(sep=" ")})
+    build(project, "--select", "bought_products", "product_pairs", "next_products", "--vars", variables, command="run")
+    with connect(project) as warehouse:
+        people, one, one_popular, share, share_popular = warehouse.query(_NEXT, {"moment": moment})[0]
+    table = Table(title=f"Next products: five for each, {people:,} people who then bought something new")
+    for column in ("", "one of them was bought", "of all five"):
+        table.add_column(column)
+    table.add_row("next_products", f"{one:.1%}", f"{share:.1%}")
+    table.add_row("the products most people bought", f"{one_popular:.1%}", f"{share_popular:.1%}")
+    console.print(table)
+
+
 _SPEED = """
 import json, sys, time
 import duckdb
@@ -235,6 +285,7 @@ def main() -> None:
         land(project, "online_retail", [str(SHOP)])
         found = judged(folder / "project", project, 90, datetime(2011, 11, 30))
         show_judged("Real shop, 90 days after 2011-09-01", found)
+        show_next_products(project, datetime(2011, 9, 1))
     if "speed" in options.only:
         from cdi.project import read_yaml
 
