@@ -49,7 +49,8 @@ bench: setup  ## Time and memory at 10 million events, beside plain copies (abou
 	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench.py; \
 	CDI_TEST_POSTGRES="$$url" $(BIN)/python scripts/bench_identity.py; \
 	$(BIN)/python scripts/bench_traits.py; \
-	$(BIN)/python scripts/bench_sync.py
+	$(BIN)/python scripts/bench_sync.py; \
+	$(BIN)/python scripts/bench_predictions.py
 
 lock: setup  ## Resolve the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -13,7 +13,7 @@
     {% endfor %}
     {% set existing = cdi.raw_columns() %}
     {% set types = {
-        'json': cdi.type_json(), 'numeric': dbt.type_numeric(), 'bigint': dbt.type_bigint(),
+        'json': cdi.type_json(), 'numeric': dbt.type_numeric(), 'float': dbt.type_float(), 'bigint': dbt.type_bigint(),
         'timestamp': dbt.type_timestamp(), 'boolean': dbt.type_boolean()
     } %}
     {% for source_table in cdi.written_sources() %}

@@ -22,7 +22,7 @@ from cdi.plan.cli import plan
 from cdi.privacy.cli import privacy
 from cdi.project import Project, load_project
 from cdi.quarantine_cli import quarantine
-from cdi.report.cli import governance
+from cdi.report.cli import governance, predictions
 from cdi.sync.cli import fail_for, sync
 
 app = typer.Typer(
@@ -148,6 +148,17 @@ def run(
     fail_for(summary.syncs)
 
 
+@app.command()
+def predict(context: typer.Context) -> None:
+    """Train the predictions that are due and score all profiles, where dbt's adapter runs no Python models."""
+    from cdi.predict import predict as predict_all
+    from cdi.predict import show_predicted
+
+    with console.status("Predicting"):
+        predicted = predict_all(context.obj.project())
+    show_predicted(console, predicted)
+
+
 @app.command("simulate-tools")
 def simulate_tools(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8765,
@@ -190,6 +201,7 @@ app.add_typer(plan)
 app.add_typer(audience)
 app.add_typer(quarantine)
 app.add_typer(governance)
+app.add_typer(predictions)
 app.add_typer(privacy)
 app.add_typer(pii)
 

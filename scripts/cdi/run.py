@@ -21,6 +21,7 @@ from cdi.gates import GateResult, OnFailure
 from cdi.gates.checkpoints import Gates, gate_message, import_in_background
 from cdi.landing import LandingResult, known_sources, land
 from cdi.pii import refresh_masks
+from cdi.predict import predict, runs_python
 from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.run_counts import RUN_COUNTS, ensure_run_counts
@@ -75,6 +76,8 @@ class Step:
     title: str
     selection: list[str]
     gates: tuple[str, ...]
+    predicts: bool = False
+    """Whether what dbt's Python models do on other targets follows it."""
 
 
 def _and_above(*floors: str) -> list[str]:
@@ -86,15 +89,31 @@ def _and_above(*floors: str) -> list[str]:
 STEPS = (
     Step(
         "events",
-        ["--exclude", *_and_above("identity", "profiles", "audiences", "activation")],
+        ["--exclude", *_and_above("identity", "profiles", "predictions", "audiences", "activation")],
         ("staging", "events"),
     ),
     Step(
         "profiles",
-        ["--select", *_and_above("identity", "profiles"), "--exclude", *_and_above("audiences", "activation")],
+        [
+            "--select",
+            *_and_above("identity", "profiles"),
+            "--exclude",
+            *_and_above("predictions", "audiences", "activation"),
+        ],
         ("identity", "profiles"),
     ),
-    Step("audiences", ["--select", *_and_above("audiences", "activation")], ("audiences", "activation")),
+    Step(
+        "predictions",
+        ["--select", "path:models/predictions"],
+        (),
+        predicts=True,
+    ),
+    Step(
+        "audiences",
+        # Predictions read who was in an audience after the last run, and so stand above a source of theirs.
+        ["--select", *_and_above("audiences", "activation"), "--exclude", "path:models/predictions"],
+        ("audiences", "activation"),
+    ),
 )
 
 
@@ -172,7 +191,10 @@ def _build(
             failed = [node for node in nodes if node.failed]
             if failed or not results[-1].success:
                 raise gate_error(failed, summary)
-            if on_failure == OnFailure.IGNORE:
+            if step.predicts and not runs_python(project):
+                with _part(summary, "predict"), _status(console, "Predicting"):
+                    predict(project, manifest)
+            if on_failure == OnFailure.IGNORE or not step.gates:
                 continue
             with _part(summary, "validate"), _status(console, f"Checking the gates {' and '.join(step.gates)}"):
                 checked = gates.check(step.gates)

@@ -5,9 +5,10 @@ Statements take values as `$name` parameters on both; identifiers go through `qu
 
 from __future__ import annotations
 
+import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ Parameters = Mapping[str, Any]
 
 UNAVAILABLE = (psycopg.OperationalError, duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """What a statement raises when the warehouse went away or cannot write: a lost connection, a disk that is full."""
+
+BATCH_ROWS = 100_000
+"""Rows of a batch of a large result, about."""
 
 
 def quote(*names: str) -> str:
@@ -48,6 +52,13 @@ class Warehouse(ABC):
     @abstractmethod
     def fetch(self, sql: str, parameters: Parameters | None = None) -> list[pa.RecordBatch]:
         """Run one statement and return all of its rows as Arrow, on this connection: it sees temporary tables."""
+
+    @abstractmethod
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """Run one query and give its rows as Arrow, a batch at a time: for large results. At least one batch comes.
+
+        Nothing else can be asked of this connection meanwhile.
+        """
 
     @abstractmethod
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
@@ -142,6 +153,11 @@ class DuckDBWarehouse(Warehouse):
         # No rows are one batch without any: it still says which columns there are.
         return table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
 
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        reader = self.connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+        yield from reader
+
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
         columns = ", ".join(quote(name) for name in reader.schema.names)
         self.connection.register("_cdi_append", reader)
@@ -198,6 +214,25 @@ class PostgresWarehouse(Warehouse):
         arrays = [pa.array(values, kind.type) for values, kind in zip(columns, schema, strict=True)]
         return [pa.RecordBatch.from_arrays(arrays, schema=schema)]
 
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        # Only what the columns are: the rows come as CSV, which Arrow reads without a Python loop.
+        described = self.connection.execute(f"select * from ({sql}) as described limit 0").description or ()
+        schema = pa.schema([(column.name, _arrow_type(column)) for column in described])
+        yield pa.RecordBatch.from_pylist([], schema=schema)
+        with self.connection.cursor().copy(f"copy ({sql}) to stdout (format csv)") as copy:
+            source = io.BufferedReader(_Chunks(copy), 1 << 20)
+            if not source.peek(1):
+                return
+            yield from pa_csv.open_csv(
+                source,
+                pa_csv.ReadOptions(column_names=schema.names, block_size=1 << 25),
+                pa_csv.ParseOptions(newlines_in_values=True),
+                pa_csv.ConvertOptions(
+                    column_types=schema, true_values=["t"], false_values=["f"], null_values=[""],
+                    strings_can_be_null=True, quoted_strings_can_be_null=False,
+                ),
+            )  # fmt: skip
+
     def append(self, table: str, reader: pa.RecordBatchReader) -> int:
         columns = ", ".join(quote(name) for name in reader.schema.names)
         rows = 0
@@ -231,6 +266,28 @@ class PostgresWarehouse(Warehouse):
 
     def close(self) -> None:
         self.connection.close()
+
+
+class _Chunks(io.RawIOBase):
+    """What a COPY sends, as a file."""
+
+    def __init__(self, chunks: Iterable[Any]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk).cast("B")
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
 
 
 def connect(project: Project, read_only: bool = False) -> Warehouse:

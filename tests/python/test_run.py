@@ -43,9 +43,15 @@ def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monke
         first = run(project_copy, [str(demo_data)], as_of=as_of)
         assert first.rows_landed > 5_000
         assert first.rows_rejected > 0
-        # Ninety days of a shop without wishlists are too short for some.
+        # Ninety days of a shop without wishlists are too short for some, and its people too few to learn from.
         empty = {item.name for item in first.audiences if not item.size}
-        assert empty <= {"wished_and_waiting", "lapsed_customers", "frequent_returners", "worth_winning_back"}
+        unlearned = {
+            "likely_buyers", "likely_churners", "valuable_likely_churners", "top_tenth_by_value",
+            "lookalikes_of_the_best",
+        }  # fmt: skip
+        assert empty <= unlearned | {
+            "wished_and_waiting", "lapsed_customers", "frequent_returners", "worth_winning_back",
+        }  # fmt: skip
         assert len(first.audiences) >= 20
         assert {item.failed for item in first.syncs} == {0}
         with connect(project_copy) as warehouse:

@@ -121,6 +121,67 @@ def bars(rows: Rows, kind: str) -> Markup:
     return _svg(chart, f"Count by {kind}")
 
 
+def lift_and_calibration(rows: Rows) -> Markup:
+    """Of each tenth of people, the highest scores first: what was said and what came. Beside it the one by the other.
+
+    rows: tenth (1 to 10), said, came; probabilities.
+    """
+    data = alt.Data(values=list(rows))
+    percent = alt.Axis(format="%", tickCount=5)
+    tenths = alt.Chart(data, width=WIDTH // 2 - 70, height=200, title="By tenth of people, the highest scores first")
+    bars = tenths.mark_bar(color=_PALETTE[0], cornerRadiusEnd=3).encode(
+        x=alt.X("tenth:O", title=None, axis=alt.Axis(labelAngle=0, ticks=False)),
+        y=alt.Y("came:Q", title="came true", axis=percent),
+    )
+    mean = tenths.mark_rule(color=_INK, strokeDash=[4, 4]).encode(y="mean(came):Q")
+    most = max((max(row["said"], row["came"]) for row in data.values), default=1.0)
+    scale = alt.Scale(domain=[0, most], nice=True)
+    plane = alt.Chart(data, width=WIDTH // 2 - 70, height=200, title="Said and came true")
+    points = plane.mark_line(point=True, color=_PALETTE[1]).encode(
+        x=alt.X("said:Q", title="said", axis=percent, scale=scale),
+        y=alt.Y("came:Q", title="came true", axis=percent, scale=scale),
+    )
+    diagonal = (
+        alt.Chart(alt.Data(values=[{"at": 0}, {"at": most}])).mark_line(color=_QUIET, strokeDash=[4, 4])
+        .encode(x="at:Q", y="at:Q")
+    )  # fmt: skip
+    return _svg(alt.hconcat(bars + mean, points + diagonal, spacing=40), "Lift and calibration by tenth of people")
+
+
+def money_by_tenth(rows: Rows) -> Markup:
+    """Of each tenth of people, the highest expectation first: what was expected and what was spent, a head."""
+    values = [
+        {"tenth": row["tenth"], "kind": kind, "money": row[key]}
+        for row in rows
+        for kind, key in (("expected", "said"), ("spent", "came"))
+    ]
+    chart = (
+        alt.Chart(alt.Data(values=values), width=WIDTH - 60, height=200)
+        .mark_bar(cornerRadiusEnd=3)
+        .encode(
+            x=alt.X("tenth:O", title=None, axis=alt.Axis(labelAngle=0, ticks=False)),
+            xOffset=alt.XOffset("kind:N"),
+            y=alt.Y("money:Q", title="euro a head", axis=alt.Axis(tickCount=5, format="~s")),
+            color=alt.Color("kind:N", title=None),
+        )
+    )
+    return _svg(chart, "Expected and spent by tenth of people")
+
+
+def shares(rows: Rows, label: str, limits: Iterable[float] = (), form: str = "%") -> Markup:
+    """A bar per name in the order given, as long as its `value`, with a line at each limit."""
+    values = list(rows)
+    base = alt.Chart(alt.Data(values=values), width=WIDTH - 260, height=24 * len(values))
+    chart = base.mark_bar(cornerRadiusEnd=3, color=_PALETTE[2]).encode(
+        x=alt.X("value:Q", title=None, axis=alt.Axis(tickCount=5, format=form)),
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False)),
+    )
+    for limit in limits:
+        rule = alt.Chart(alt.Data(values=[{"limit": limit}])).mark_rule(color=STATES["warning"], strokeDash=[4, 4])
+        chart = chart + rule.encode(x="limit:Q")
+    return _svg(chart, label)
+
+
 def _svg(chart: Any, label: str) -> Markup:
     svg = vl_convert.vegalite_to_svg({**chart.to_dict(), "config": _CONFIG})
     for stand_in, name in ((_INK, "ink"), (_QUIET, "quiet"), (_LINE, "line")):

@@ -1,4 +1,4 @@
-"""The command `cdi governance report`."""
+"""The commands `cdi governance report` and `cdi predictions report`."""
 
 from __future__ import annotations
 
@@ -28,4 +28,26 @@ def report_command(
     console = Console()
     with console.status("Asking the warehouse"):
         page = write_report(context.obj.project(), out, days)
+    console.print(f"The report is in {page}: one file that needs no network.", soft_wrap=True, highlight=False)
+
+
+predictions = typer.Typer(name="predictions", help="See how good predictions are.", no_args_is_help=True)
+
+
+@predictions.callback()
+def predictions_common() -> None:
+    """See how good predictions are."""
+
+
+@predictions.command("report")
+def predictions_report_command(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("output/predictions.html"),
+) -> None:
+    """Write a page with lift, calibration, what predictions hang on, drift, and who moved."""
+    from cdi.report.predictions import write_report
+
+    console = Console()
+    with console.status("Asking the warehouse"):
+        page = write_report(context.obj.project(), out)
     console.print(f"The report is in {page}: one file that needs no network.", soft_wrap=True, highlight=False)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
 from cdi.audiences import is_audience
@@ -16,30 +14,11 @@ from cdi.errors import UsageError
 from cdi.gates.suites import GATES, Table, tables_of
 from cdi.project import Project
 from cdi.report import charts
+from cdi.report.page import Section, Tile, write_page
 from cdi.warehouse import Warehouse, connect
 
 TOP = 12
 """Rows of a list; the warehouse has the others."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: a chart, a table, or both."""
-
-    title: str
-    text: str
-    chart: Markup | None = None
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[Any, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A number at the top of the page."""
-
-    value: str
-    label: str
-    state: str = ""
 
 
 def write_report(project: Project, out: Path, days: int = 60) -> Path:
@@ -48,22 +27,9 @@ def write_report(project: Project, out: Path, days: int = 60) -> Path:
     Raises UsageError where nothing has been built yet.
     """
     manifest = load_manifest(project)
-    page = out if out.is_absolute() else project.root / out
     with connect(project, read_only=True) as warehouse:
         report = Report(warehouse, manifest, days)
-        html = (
-            _environment()
-            .get_template("governance.html.j2")
-            .render(
-                target=project.target,
-                written_at=datetime.now(UTC),
-                tiles=report.tiles(),
-                sections=report.sections(),
-            )
-        )
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(html, encoding="utf-8")
-    return page
+        return write_page(project, out, "Governance report", report.tiles(), report.sections())
 
 
 class Report:
@@ -368,11 +334,6 @@ class Report:
     def _count_column(self, model: str) -> str | None:
         columns = self._columns(model)
         return next((f'"{name}"' for name in ("count_seen", "count") if name in columns), None)
-
-
-def _environment() -> Environment:
-    loader = ChoiceLoader([PackageLoader("cdi.report", "templates"), PackageLoader("cdi.gates", "templates")])
-    return Environment(loader=loader, autoescape=select_autoescape(default=True, default_for_string=True))
 
 
 def _pill(text: str, state: str) -> Markup:

@@ -1,0 +1,12 @@
+-- People who will probably order within 30 days.
+
+select
+    profiles.profile_id,
+    profiles.email,
+    profiles.first_name,
+    profiles.favourite_category,
+    cast(likely.score as numeric(18, 4)) as probability,
+    likely.reasons
+from {{ ref('profiles') }} as profiles
+inner join {{ ref('likely_to_buy') }} as likely on profiles.profile_id = likely.profile_id
+where likely.score >= {{ var('likely_from') }}
