@@ -53,10 +53,7 @@ BROKEN = {
     "unkeyed": "select email from {{ ref('profiles') }}",
     "misspelt": "select profile_id, email from {{ ref('profiles') }}",
 }
-SEED = """tool,category
-webhook,Advertising
-file,DataSharing
-advertiser,Advertising
+MORE_TOOLS = """advertiser,Advertising
 both,Advertising
 both,DataSharing
 none,
@@ -81,7 +78,8 @@ def project(request, tmp_path_factory) -> Iterator[Project]:
     """The project with more tools, built on the people of the truth table."""
     folder = tmp_path_factory.mktemp("consent")
     root = copy_project(ROOT, folder / "project")
-    (root / "seeds" / "consent_categories.csv").write_text(SEED)
+    with (root / "seeds" / "consent_categories.csv").open("a") as seed:
+        seed.write(MORE_TOOLS)
     for tool, sql in {**MODELS, **BROKEN}.items():
         add_model(root, tool, sql)
     with new_project(request.param, root, folder) as made:
