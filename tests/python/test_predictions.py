@@ -87,14 +87,13 @@ class Shop:
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, list[Any]]]:
     """A shop of which all is known, and the features of a moment at which less was."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     root = copy_project(ROOT, tmp_path_factory.mktemp("predictions") / "project")
     then = "{{ cdi.features_as_of(\"cast('" + moment(CUT) + "' as timestamp)\") }}"
     (root / "models/predictions/features_then.sql").write_text(
         "{{ config(materialized='table') }}{% do ref('profile_features') %}{% if execute %}" + then
         + "{% else %}select 1 as profile_id{% endif %}\n"
     )  # fmt: skip
-    with new_project(request.param, root, tmp_path_factory.mktemp("predictions"), url) as project:
+    with new_project(request.param, root, tmp_path_factory.mktemp("predictions")) as project:
         made = Shop(project)
         events = shop(random.Random(7))
         assert run_dbt(project, ["seed"]).success
@@ -240,5 +239,5 @@ def test_a_wrong_declaration_names_file_and_key(
 @pytest.fixture(scope="module")
 def wrong_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root: Path = copy_project(ROOT, tmp_path_factory.mktemp("wrong") / "project")
-    with new_project("duckdb", root, tmp_path_factory.mktemp("wrong"), None) as project:
+    with new_project("duckdb", root, tmp_path_factory.mktemp("wrong")) as project:
         yield project
