@@ -8,7 +8,7 @@ ranked as (
         profile_id,
         score,
         reasons,
-        row_number() over (order by score desc, profile_id) as place
+        row_number() over (order by score desc, profile_id asc) as place
     from {{ ref('like_the_best') }}
 
 )

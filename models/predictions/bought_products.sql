@@ -1,4 +1,5 @@
--- One row per profile and product that it bought: when first, and the how manieth of its products it is, the newest first.
+-- One row per profile and product that it bought: when first, and its place among the products of the profile, the
+-- newest first.
 
 with
 
@@ -22,5 +23,5 @@ select
     profile_id,
     product_id,
     first_bought_at,
-    row_number() over (partition by profile_id order by first_bought_at desc, product_id) as place
+    row_number() over (partition by profile_id order by first_bought_at desc, product_id asc) as place
 from bought

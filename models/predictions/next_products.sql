@@ -1,5 +1,5 @@
--- One row per profile and product that it will probably want next, at most five: what others bought with or after what it
--- bought last. Nothing that it has bought.
+-- One row per profile and product that it will probably want next, at most five: what others bought with or after what
+-- it bought last. Nothing that it has bought.
 {#- What was bought long ago says little, and costs as much. -#}
 {%- set newest_products = 20 %}
 
@@ -14,7 +14,7 @@ suggested as (
         sum(pairs.similarity) over (partition by bought.profile_id, pairs.next_product_id) as score,
         row_number() over (
             partition by bought.profile_id, pairs.next_product_id
-            order by pairs.similarity desc, bought.product_id
+            order by pairs.similarity desc, bought.product_id asc
         ) as reason_place
     from {{ ref('bought_products') }} as bought
     inner join {{ ref('product_pairs') }} as pairs on bought.product_id = pairs.product_id
@@ -30,7 +30,7 @@ ranked as (
         suggested.score,
         suggested.because_of_product_id,
         row_number() over (
-            partition by suggested.profile_id order by suggested.score desc, suggested.product_id
+            partition by suggested.profile_id order by suggested.score desc, suggested.product_id asc
         ) as position
     from suggested
     left join {{ ref('bought_products') }} as bought

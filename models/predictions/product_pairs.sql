@@ -59,7 +59,7 @@ ranked as (
 
     select
         *,
-        row_number() over (partition by product_id order by similarity desc, next_product_id) as place
+        row_number() over (partition by product_id order by similarity desc, next_product_id asc) as place
     from compared
 
 )
