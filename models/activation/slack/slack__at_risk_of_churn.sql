@@ -1,4 +1,4 @@
--- One row per customer at risk, for a message that says how many came and went; nothing about them leaves the warehouse.
+-- One row per customer at risk: a message says how many came and went, and nothing about them leaves the warehouse.
 
 select profile_id
 from {{ ref('at_risk_of_churn') }}
