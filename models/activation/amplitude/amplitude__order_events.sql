@@ -1,4 +1,4 @@
--- One row per order, cancellation or refund of somebody who may be analysed: for Amplitude, which charges for each event.
+-- One row per order, cancellation or refund of somebody who may be analysed, for Amplitude, which charges by the event.
 
 select
     profile_id,
