@@ -199,8 +199,7 @@ def test_previews_and_differences_are_what_building_gives(project: Project):
     with pytest.raises(UsageError, match="git cannot show"):
         audience_changes(project, "no-such-revision")
 
-
-def test_an_audience_that_is_removed_is_left_by_all(project: Project):
+    # An audience that is removed is left by all.
     (project.root / "models/audiences/by_hand.sql").unlink()
     assert run_dbt(project, ["run", "--select", "audience_events"]).success
     with connect(project) as warehouse:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = 5
 
+_PREDICTED = "path:models/predictions+"
+"""Predictions, and the audiences that use them: who is in these depends on what is learned next."""
 _UNTESTED = ("--resource-type", "model", "--resource-type", "seed")
 _ONE_FOR_A_TYPE = ("type", "match_threshold")
 _REGISTRY = "cdi.plan_schemas"
@@ -195,12 +197,12 @@ def plan(project: Project, as_of: str | None = None, keep: bool = False, console
             with _status(console, "Building by the rules as edited"):
                 scratch.build(
                     "plan_", "--select", "+path:models/audiences", "+path:models/identity",
-                    "--exclude", "path:models/activation", *_UNTESTED,
+                    "--exclude", "path:models/activation", _PREDICTED, *_UNTESTED,
                 )  # fmt: skip
             with _status(console, "Building by the rules in force"):
                 before = scratch.build(
                     "plan_before_", "--select", "identity_graph+,+path:models/audiences",
-                    "--exclude", "path:models/identity",
+                    "--exclude", "path:models/identity", _PREDICTED,
                     "--defer", "--favor-state", "--state", str(in_use), *_UNTESTED,
                 )  # fmt: skip
             with _status(console, "Comparing"), connect(project) as warehouse:
@@ -305,7 +307,18 @@ def _without_nulls(row: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _audiences(manifest: Any) -> list[str]:
-    return sorted(node.name for node in manifest.nodes.values() if is_audience(node))
+    return sorted(
+        node.name for node in manifest.nodes.values() if is_audience(node) and not _is_predicted(manifest, node)
+    )
+
+
+def _is_predicted(manifest: Any, node: Any) -> bool:
+    """Whether an audience, or one that it is made of, uses predictions."""
+    parents = [manifest.nodes[name] for name in node.depends_on.nodes if name in manifest.nodes]
+    return any(
+        parent.fqn[1] == "predictions" or (parent.fqn[1] == "audiences" and _is_predicted(manifest, parent))
+        for parent in parents
+    )
 
 
 def _compare(
