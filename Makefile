@@ -26,10 +26,10 @@ demo: setup  ## Make a shop's raw data, run the whole job on it and show the res
 
 test: setup lint  ## Lint, and all tests on DuckDB and on a PostgreSQL server of its own
 	@set -e; url=$$(scripts/postgres.sh start); trap 'scripts/postgres.sh stop' EXIT; \
-	CDI_TEST_POSTGRES="$$url" $(BIN)/python -m pytest -n 2 --dist loadgroup
+	CDI_TEST_POSTGRES="$$url" $(BIN)/python -m pytest -n 2
 
 test-duckdb: setup  ## The tests that need no server
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -k "not postgres"
+	$(BIN)/python -m pytest -n 2 -k "not postgres"
 
 lint: setup  ## ruff and sqlfluff
 	$(BIN)/ruff check scripts tests
