@@ -66,8 +66,11 @@ class Warehouse(ABC):
 
     @abstractmethod
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit everything inside at its end, or nothing when it raises."""
+    def transaction(self, snapshot: bool = False) -> Iterator[None]:
+        """Commit everything inside at its end, or nothing when it raises.
+
+        With `snapshot` all statements inside see the warehouse as it is at the first: not inside another transaction.
+        """
         yield
 
     @abstractmethod
@@ -167,7 +170,8 @@ class DuckDBWarehouse(Warehouse):
             self.connection.unregister("_cdi_append")
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, snapshot: bool = False) -> Iterator[None]:
+        # DuckDB knows no other transactions than those with a snapshot.
         self.connection.begin()
         try:
             yield
@@ -247,8 +251,10 @@ class PostgresWarehouse(Warehouse):
         return rows
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, snapshot: bool = False) -> Iterator[None]:
         with self.connection.transaction():
+            if snapshot:
+                self.connection.execute("set transaction isolation level repeatable read")
             yield
 
     @contextmanager

@@ -245,14 +245,14 @@ def test_a_stop_finishes_the_page_in_flight(project, people, receiver, monkeypat
     fill(people, *[(f"p{number}", None, None, None) for number in range(20)])
     stop = Stop()
     receiver.faults.answers = [None]
-    take = http.HttpTool.send
+    take = http.HttpTool._send_chunks
 
-    def asked_meanwhile(tool, batch):
-        outcome = take(tool, batch)
+    def asked_meanwhile(tool, *arguments):
+        outcome = take(tool, *arguments)
         stop.signal = 15
         return outcome
 
-    monkeypatch.setattr(http.HttpTool, "send", asked_meanwhile)
+    monkeypatch.setattr(http.HttpTool, "_send_chunks", asked_meanwhile)
     result = run_sync(project, people, declare(options={"batch_size": 5}), stop=stop)
     assert (result.delivered, result.failed) == (5, 15)
     assert people.query("select status from cdi.sync_runs") == [("stopped",)]
@@ -298,16 +298,16 @@ def test_a_warehouse_that_goes_away_is_said_plainly_and_nothing_is_lost(project,
     rows = [(f"p{number:02d}", f"{number}@example.com", None, None) for number in range(20)]
     fill(people, *rows)
     backend = people.query("select pg_backend_pid()")[0][0]
-    take = http.HttpTool.send
+    take = http.HttpTool._send_chunks
 
-    def gone_afterwards(tool, batch):
-        outcome = take(tool, batch)
+    def gone_afterwards(tool, *arguments):
+        outcome = take(tool, *arguments)
         with connect(project) as other:
             other.query("select pg_terminate_backend($pid)", {"pid": backend})
         return outcome
 
     with monkeypatch.context() as patch:
-        patch.setattr(http.HttpTool, "send", gone_afterwards)
+        patch.setattr(http.HttpTool, "_send_chunks", gone_afterwards)
         with pytest.raises(WarehouseError, match="went away"):
             run_sync(project, people, declare(options={"batch_size": 5}))
     assert len(held(receiver)) == 5

@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -192,7 +193,9 @@ def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, 
         state.settle()
     # Before anything else: the key of somebody who is deleted may be another person's from now on.
     deleted, refused = deliver_deletions(project, warehouse, declared)
-    plan = state.plan(asked.scope)
+    # The model may be built anew meanwhile.
+    with warehouse.transaction(snapshot=True):
+        plan = state.plan(asked.scope)
     state.forget_solved(asked.scope)
     result = replace(_planned(declared, plan), deleted=deleted, problem=refused, failed=1 if refused else 0)
     if problem := _guarded(warehouse, declared, plan, asked):
@@ -224,30 +227,44 @@ def _send(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
 
 
 def _send_pages(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
-    """As `_send`, to a tool that has taken a page when it answers."""
-    position = delivered = 0
+    """As `_send`, to a tool that has taken a page when it answers; the next page is made while it is waited for."""
+    delivered = 0
     problem = ""
-    while position < plan.total and stop.signal is None:
-        page = state.page(plan, position + 1, tool.batch_rows)
-        state.sending(page.last)
-        outcome = _answer(tool, page)
-        failures = _failures(page, outcome)
-        state.settled(page.last, failures)
-        delivered += page.rows.num_rows - len(failures)
-        problem = mask_secrets(outcome.problem) or problem
-        if outcome.is_over:
-            break
-        position = page.last
+    with ThreadPoolExecutor(1) as ahead:
+
+        def make(first: int) -> Future[tuple[Page, Callable[[], Outcome]]] | None:
+            return ahead.submit(_prepared, state, plan, tool, first) if first <= plan.total else None
+
+        coming = make(1)
+        while coming and stop.signal is None:
+            page, send = coming.result()
+            state.sending(page.last)
+            coming = make(page.last + 1)
+            outcome = _answer(page, send)
+            if coming:
+                # The connection to the warehouse is one.
+                wait([coming])
+            failures = _failures(page, outcome)
+            state.settled(page.last, failures)
+            delivered += page.rows.num_rows - len(failures)
+            problem = mask_secrets(outcome.problem) or problem
+            if outcome.is_over:
+                break
     tool.finish()
     return delivered, problem
+
+
+def _prepared(state: State, plan: Plan, tool: Tool, first: int) -> tuple[Page, Callable[[], Outcome]]:
+    page = state.page(plan, first, tool.batch_rows)
+    return page, tool.prepared(Batch(page.operation, page.rows, page.message_ids, page.unchanged))
 
 
 def _send_whole(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
     """As `_send`, to a tool that has taken nothing before it has got everything."""
     position = 0
     while position < plan.total and stop.signal is None:
-        page = state.page(plan, position + 1, tool.batch_rows)
-        if failures := _failures(page, _answer(tool, page)):
+        page, send = _prepared(state, plan, tool, position + 1)
+        if failures := _failures(page, _answer(page, send)):
             tool.abandon()
             failure = next(iter(failures.values()))
             state.settled(page.last, dict.fromkeys(range(1, page.last + 1), failure))
@@ -268,9 +285,9 @@ def _send_whole(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, 
     return plan.total, ""
 
 
-def _answer(tool: Tool, page: Page) -> Outcome:
+def _answer(page: Page, send: Callable[[], Outcome]) -> Outcome:
     try:
-        return tool.send(Batch(page.operation, page.rows, page.message_ids, page.unchanged))
+        return send()
     except RefusedError as error:
         return Outcome.of_all(page.rows.num_rows, error)
 
@@ -322,7 +339,7 @@ class _UndoneError(Exception):
 def _undone(warehouse: Warehouse) -> Iterator[None]:
     """Whatever happens inside leaves the warehouse as it was."""
     try:
-        with warehouse.transaction():
+        with warehouse.transaction(snapshot=True):
             yield
             raise _UndoneError
     except _UndoneError:

@@ -30,11 +30,9 @@ _TABLES = {
     # delivered_at is null until it confirmed. field_hashes: only for tools that want no more than what changed.
     "sync_state": "sync text, key text, row_hash text, delivered_at timestamp, run_id text, sent_hash text,"
     " message_id text, field_hashes text",
-    # What the run under way is to deliver and has not taken over into the state. message_id: of rows that keep the one
-    # that they left under before. place: where the row stands in the run's copy of the model. held_hashes: field_hashes
-    # of what the tool holds for sure.
+    # What the run under way is to deliver and has not taken over into the state.
     "sync_in_flight": "sync text, run_id text, number bigint, key text, kind text, row_hash text, message_id text,"
-    " in_doubt boolean, place bigint, field_hashes text, held_hashes text",
+    " in_doubt boolean, field_hashes text",
     # Which of these the tool did not take, and why.
     "sync_failures": "sync text, number bigint, reason text, in_doubt boolean",
     # number counts a sync's runs, whatever the clock says.
@@ -54,7 +52,9 @@ TAKE_OVER_SECONDS = 30.0
 """How long a run collects what was answered before it moves the state."""
 
 KEY, HASH, MESSAGE = "cdi_key", "cdi_hash", "cdi_message_id"
-_KIND, _PLACE, _FIELDS, _HELD = "cdi_kind", "cdi_place", "cdi_fields", "cdi_held"
+_NUMBER, _KIND, _KEPT, _IN_DOUBT = "cdi_number", "cdi_kind", "cdi_kept_id", "cdi_in_doubt"
+# Hashes of single fields: as they are now, and of what the tool holds for sure.
+_FIELDS, _HELD = "cdi_fields", "cdi_held"
 _OPERATION = "case when kind = 'removed' then 'remove' else 'upsert' end"
 _WANTED = {
     "mirror": "added, changed, removed", "audience": "added, changed, removed", "upsert": "added, changed, merged",
@@ -162,11 +162,12 @@ class State:
         What was on its way then the tool may hold: it is sent again or removed, whatever the state said before.
         """
         self.take_over()
-        self._doubt(
-            "select planned.key, planned.run_id, planned.kind, planned.row_hash, planned.message_id"
-            " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
-            " where planned.sync = $sync and planned.number <= run.sent_to"
-        )
+        if self._number("select count(*) from cdi.sync_in_flight where sync = $sync", {"sync": self.sync.name}):
+            self._doubt(
+                "select planned.key, planned.run_id, planned.kind, planned.row_hash, planned.message_id"
+                " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
+                " where planned.sync = $sync and planned.number <= run.sent_to"
+            )
         self._forget_plan()
         self.warehouse.execute(
             f"update cdi.sync_runs set status = 'interrupted', {_FAILED} where sync = $sync and status = 'running'",
@@ -175,7 +176,7 @@ class State:
 
     def _doubt(self, rows: str) -> None:
         """Nobody knows whether the tool holds rows (SQL: key, run_id, kind, row_hash, message_id) as they left."""
-        sent = f"select key, run_id, coalesce(row_hash, kind) as sent_hash, {self._message} as message_id from ({rows})"
+        sent = f"select key, run_id, coalesce(row_hash, kind) as sent_hash, message_id from ({rows})"
         self.warehouse.execute(
             "update cdi.sync_state set row_hash = '', sent_hash = sent.sent_hash, message_id = sent.message_id"
             f" from ({sent} as unheard) as sent where sync_state.sync = $sync and sync_state.key = sent.key",
@@ -187,17 +188,6 @@ class State:
             " (select 1 from cdi.sync_state as held where held.sync = $sync and held.key = sent.key)",
             {"sync": self.sync.name},
         )
-
-    @property
-    def _message(self) -> str:
-        """SQL: the id under which a planned row leaves.
-
-        What is news to the tool has an id of its own, also where a row changes and changes back; what it may hold
-        already keeps the one that it left under. An event has its key, whatever is known of it by now.
-        """
-        if self.sync.real_mode == "append":
-            return "key"
-        return "coalesce(message_id, md5(run_id || kind || key || coalesce(row_hash, '')))"
 
     def _forget_plan(self) -> None:
         for table in ("sync_in_flight", "sync_failures"):
@@ -237,38 +227,25 @@ class State:
     def _compare(self, types: dict[str, str], scope: Scope) -> Plan:
         sources = {item.name: item.column for item in self.sync.fields} or {name: name for name in types}
         sent = {name: as_sent(self.warehouse.dialect, column, types[column]) for name, column in sources.items()}
-        fields = ", ".join(f"{sql} as {quote(name)}" for name, (sql, _) in sent.items())
+        sync = {"sync": self.sync.name}
         sends_once = self.sync.real_mode in ("create", "append")
         # What was delivered once stays as it is, whatever it looks like now; in doubt it goes once more.
         is_news = (
-            f"not exists (select 1 from cdi.sync_state as held where held.sync = $sync"
+            "not exists (select 1 from cdi.sync_state as held where held.sync = $sync"
             f" and held.key = cast(model.{quote(self.sync.key)} as text)"
             " and held.delivered_at is not null and held.row_hash <> '')"
             if sends_once
             else "true"
         )
-        for table in ("cdi_sync_rows", "cdi_sync_unsendable"):
+        model = f"{quote(self.sync.schema, self.sync.table)} as model where {self._since(scope)} and {is_news}"
+        for table in ("cdi_sync_rows", "cdi_sync_changes", "cdi_sync_unsendable"):
             self.warehouse.execute(f"drop table if exists {table}")
         self._forget_plan()
         self.warehouse.execute(
-            f"""
-            create temporary table cdi_sync_rows as
-            select
-                row_number() over () as {_PLACE},
-                cast({quote(self.sync.key_field)} as text) as {KEY},
-                md5({hashed(sent)}) as {HASH},
-                {hashed_one_by_one(sent) if self.sends_deltas else "cast(null as text)"} as {_FIELDS},
-                *
-            from (
-                select {fields} from {quote(self.sync.schema, self.sync.table)} as model
-                where {self._since(scope)} and {is_news}
-            ) as model
-            """,
-            {"sync": self.sync.name} if sends_once else None,
-        )
-        self.warehouse.execute(
-            f"create temporary table cdi_sync_unsendable as select {KEY}, count(*) as copies from cdi_sync_rows"
-            f" group by 1 having count(*) > 1 or {KEY} is null or {KEY} = ''"
+            f"create temporary table cdi_sync_unsendable as select {KEY}, count(*) as copies"
+            f" from (select cast({sent[self.sync.key_field][0]} as text) as {KEY} from {model}) as keys"
+            f" group by 1 having count(*) > 1 or {KEY} is null or {KEY} = ''",
+            sync if sends_once else None,
         )
         wanted = _WANTED[self.sync.real_mode]
         removed = "true" if "removed" in wanted else self._is_merged() if "merged" in wanted else "false"
@@ -281,61 +258,83 @@ class State:
             if scope.only_rejected
             else "true"
         )
-        # Removals go first: their kind is the last of the alphabet.
+        fields = ", ".join(f"{sql} as {quote(name)}" for name, (sql, _) in sent.items())
+        # A removed row has no values left but its key.
+        values = ", ".join(
+            f"coalesce(rows.{quote(name)}, cast(held.key as {kind})) as {quote(name)}"
+            if name == self.sync.key_field
+            else f"rows.{quote(name)}"
+            for name, (_, kind) in sent.items()
+        )
         self.warehouse.execute(
             f"""
-            insert into cdi.sync_in_flight
-                (sync, run_id, number, key, kind, row_hash, message_id, in_doubt, place, field_hashes, held_hashes)
-            select * from (
+            create temporary table cdi_sync_changes as
+            select
+                case
+                    when rows.{HASH} is null then 'removed'
+                    when held.delivered_at is null then 'added'
+                    else 'changed'
+                end as {_KIND},
+                coalesce(rows.{KEY}, held.key) as {KEY},
+                rows.{HASH},
+                coalesce(held.row_hash = '', false) as {_IN_DOUBT},
+                case when held.sent_hash = coalesce(rows.{HASH}, 'removed') then held.message_id end as {_KEPT},
+                rows.{_FIELDS},
+                case when held.row_hash <> '' and not {scope.full} then held.field_hashes end as {_HELD},
+                {values}
+            from (
                 select
-                    $sync as sync,
-                    $run_id as run_id,
-                    row_number() over (order by kind desc, place) as number,
-                    key,
-                    kind,
-                    row_hash,
-                    case when sent_hash = coalesce(row_hash, kind) then message_id end as message_id,
-                    in_doubt,
-                    place,
-                    field_hashes,
-                    held_hashes
-                from (
-                    select
-                        case
-                            when rows.{_PLACE} is null then 'removed'
-                            when held.delivered_at is null then 'added'
-                            else 'changed'
-                        end as kind,
-                        coalesce(rows.{KEY}, held.key) as key,
-                        rows.{HASH} as row_hash,
-                        coalesce(held.row_hash = '', false) as in_doubt,
-                        held.sent_hash,
-                        held.message_id,
-                        rows.{_PLACE} as place,
-                        rows.{_FIELDS} as field_hashes,
-                        case when held.row_hash <> '' and not {scope.full} then held.field_hashes end as held_hashes
-                    from cdi_sync_rows as rows
-                    full join (select * from cdi.sync_state where sync = $sync) as held on rows.{KEY} = held.key
-                    left join cdi_sync_unsendable as bad on rows.{KEY} = bad.{KEY}
-                    where (
-                        (rows.{KEY} <> '' and bad.copies is null and {differs} and {changed})
-                        or (rows.{_PLACE} is null and {removed})
-                    ) and {is_asked}
-                ) as changes
-            ) as numbered
-            where number <= $limit
+                    cast({quote(self.sync.key_field)} as text) as {KEY},
+                    md5({hashed(sent)}) as {HASH},
+                    {hashed_one_by_one(sent) if self.sends_deltas else "cast(null as text)"} as {_FIELDS},
+                    *
+                from (select {fields} from {model}) as model
+            ) as rows
+            full join (select * from cdi.sync_state where sync = $sync) as held on rows.{KEY} = held.key
+            left join cdi_sync_unsendable as bad on rows.{KEY} = bad.{KEY}
+            where (
+                (rows.{KEY} <> '' and bad.copies is null and {differs} and {changed})
+                or (rows.{HASH} is null and {removed})
+            ) and {is_asked}
             """,
-            {**self.names, "limit": 2**62 if scope.limit is None else scope.limit},
+            sync,
+        )
+        # Numbered in a statement of its own, because counting keeps a query on one thread; removals go first.
+        # What is news to the tool leaves under an id of its own, also where a row changes and changes back; what it may
+        # hold already keeps the one that it left under. An event has its key, whatever is known of it by now.
+        self.warehouse.execute(
+            f"""
+            create temporary table cdi_sync_rows as
+            select
+                *,
+                case
+                    when {self.sync.real_mode == "append"} then {KEY}
+                    else coalesce({_KEPT}, concat(cast($run_id as text), '-', {_NUMBER}))
+                end as {MESSAGE}
+            from (
+                select row_number() over () as {_NUMBER}, * from cdi_sync_changes where {_KIND} = 'removed'
+                union all
+                select (select count(*) from cdi_sync_changes where {_KIND} = 'removed') + row_number() over (), *
+                from cdi_sync_changes where {_KIND} <> 'removed'
+            ) as numbered
+            where {_NUMBER} <= $limit
+            """,
+            {"run_id": self.names["run_id"], "limit": 2**62 if scope.limit is None else scope.limit},
+        )
+        self.warehouse.execute("drop table cdi_sync_changes")
+        self.warehouse.execute(
+            "insert into cdi.sync_in_flight"
+            " (sync, run_id, number, key, kind, row_hash, message_id, in_doubt, field_hashes)"
+            f" select $sync, $run_id, {_NUMBER}, {KEY}, {_KIND}, {HASH}, {MESSAGE}, {_IN_DOUBT}, {_FIELDS}"
+            " from cdi_sync_rows",
+            self.names,
         )
         if self.warehouse.dialect == "postgres":
             # Without these every page is a scan of everything, and the planner guesses.
-            self.warehouse.execute(f"create unique index on cdi_sync_rows ({_PLACE})")
+            self.warehouse.execute(f"create unique index on cdi_sync_rows ({_NUMBER})")
             for table in ("cdi_sync_rows", "cdi.sync_in_flight"):
                 self.warehouse.execute(f"analyze {table}")
-        sync = {"sync": self.sync.name}
-        counts = dict(
-            self.warehouse.query("select kind, count(*) from cdi.sync_in_flight where sync = $sync group by 1", sync)
-        )
+        counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from cdi_sync_rows group by 1"))
         return Plan(
             sent,
             *(counts.get(kind, 0) for kind in _KINDS),
@@ -343,7 +342,7 @@ class State:
             held=self._number(
                 "select count(*) from cdi.sync_state where sync = $sync and delivered_at is not null", sync
             ),
-            in_doubt=self._number("select count(*) from cdi.sync_in_flight where sync = $sync and in_doubt", sync),
+            in_doubt=self._number(f"select count(*) from cdi_sync_rows where {_IN_DOUBT}"),
         )
 
     def _number(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
@@ -356,51 +355,36 @@ class State:
         graph = quote(*self.sync.identity_graph)
         return f"not exists (select 1 from {graph} as graph where graph.profile_id = held.key)"
 
-    def _planned(self, plan: Plan, columns: str) -> str:
-        """SQL: rows of the plan with their fields; a removed row has no values left but its key."""
-        key = self.sync.key_field
-        values = ", ".join(
-            f"coalesce(rows.{quote(name)}, cast(planned.key as {kind})) as {quote(name)}"
-            if name == key
-            else f"rows.{quote(name)}"
-            for name, (_, kind) in plan.columns.items()
-        )
-        return (
-            f"select {columns}, {values} from (select *, {self._message} as {MESSAGE} from cdi.sync_in_flight"
-            f" where sync = $sync) as planned left join cdi_sync_rows as rows on planned.place = rows.{_PLACE}"
-        )
-
     def page(self, plan: Plan, first: int, count: int) -> Page:
         """At most `count` rows from a number on, all removals or all not."""
         last = min(first + count - 1, plan.removed if first <= plan.removed else plan.total)
         batches = self.warehouse.fetch(
-            f"{self._planned(plan, f'{MESSAGE}, field_hashes as {_FIELDS}, held_hashes as {_HELD}')}"
-            " where planned.number between $first and $last order by planned.number",
-            {"sync": self.sync.name, "first": first, "last": last},
+            f"select {MESSAGE}, {_FIELDS}, {_HELD}, {', '.join(map(quote, plan.columns))}"
+            f" from cdi_sync_rows where {_NUMBER} between $first and $last order by {_NUMBER}",
+            {"first": first, "last": last},
         )
         rows = pa.Table.from_batches(batches).combine_chunks()
-        hashes = zip(rows.column(_HELD).to_pylist(), rows.column(_FIELDS).to_pylist(), strict=True)
+        unchanged: list[frozenset[str]] = []
+        if self.sends_deltas:
+            hashes = zip(rows.column(_HELD).to_pylist(), rows.column(_FIELDS).to_pylist(), strict=True)
+            unchanged = [unchanged_fields(plan.columns, held, new) for held, new in hashes]
         return Page(
             first,
             last,
             "remove" if first <= plan.removed else "upsert",
             rows.select(list(plan.columns)).to_batches()[0],
             rows.column(MESSAGE).to_pylist(),
-            [unchanged_fields(plan.columns, held, new) for held, new in hashes] if self.sends_deltas else [],
+            unchanged,
         )
 
     def sample(self, plan: Plan, count: int) -> list[dict[str, object]]:
         """Some rows of each kind of change, with the kind and the fields by the tool's names."""
         names = [KEY, _KIND, *plan.columns]
         rows = self.warehouse.query(
-            f"select {', '.join(quote(name) for name in names)} from ("
-            + self._planned(
-                plan,
-                f"planned.key as {KEY}, planned.kind as {_KIND}, planned.number,"
-                " row_number() over (partition by planned.kind order by planned.number) as turn",
-            )
-            + ") as placed where turn <= $count order by number",
-            {"sync": self.sync.name, "count": count},
+            f"select {', '.join(quote(name) for name in names)} from (select *,"
+            f" row_number() over (partition by {_KIND} order by {_NUMBER}) as cdi_turn from cdi_sync_rows) as numbered"
+            f" where cdi_turn <= $count order by {_NUMBER}",
+            {"count": count},
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -468,7 +452,8 @@ class State:
             f" select run_id, $sync, key, {_OPERATION}, settled_at from cdi_sync_settled where reason is null",
             sync,
         )
-        self._doubt("select key, run_id, kind, row_hash, message_id from cdi_sync_settled where in_doubt")
+        if self._number("select count(*) from cdi_sync_settled where in_doubt"):
+            self._doubt("select key, run_id, kind, row_hash, message_id from cdi_sync_settled where in_doubt")
         self.warehouse.execute(
             "delete from cdi.sync_rejected where sync = $sync and key in (select key from cdi_sync_settled)", sync
         )

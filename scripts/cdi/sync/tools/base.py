@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -177,6 +179,10 @@ class Tool:
     def send(self, batch: Batch) -> Outcome:
         """Deliver a batch and say what became of each row; raises RefusedError when none of it was taken."""
         raise NotImplementedError
+
+    def prepared(self, batch: Batch) -> Callable[[], Outcome]:
+        """What `send` does before the tool is asked: a call that does the rest. The batch before may be on its way."""
+        return partial(self.send, batch)
 
     def delete(self, batch: Batch) -> Outcome:
         """Have the people of a batch (operation `delete`) forgotten."""

@@ -8,18 +8,19 @@ import os
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any, ClassVar
 
 import httpx
 import orjson
+import pyarrow as pa
 from pyrate_limiter import Limiter, Rate
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
@@ -113,6 +114,46 @@ class Item:
         return json.loads(self.body, parse_float=Decimal) if self.row is None else self.row
 
 
+class WrittenItems(Sequence[Item]):
+    """Items that were written all at once, one after the other in memory; one is made only where somebody looks at it.
+
+    bodies: what each is in a request, as JSON, and a comma.
+    """
+
+    def __init__(self, bodies: pa.StringArray, message_ids: list[str], first: int = 0) -> None:
+        self.bodies = bodies
+        self.message_ids = message_ids
+        self.first = first
+
+    def __len__(self) -> int:
+        return len(self.message_ids)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(len(self))
+            bodies = self.bodies.slice(start, max(0, stop - start))
+            return WrittenItems(bodies, self.message_ids[start:stop], self.first + start)
+        index = range(len(self))[place]
+        return Item(self.first + index, self.bodies[index].as_py()[:-1].encode(), self.message_ids[index])
+
+    @property
+    def _ends(self) -> memoryview:
+        """Where each begins in memory, and where the last ends."""
+        offset = self.bodies.offset
+        return memoryview(self.bodies.buffers()[1]).cast("i")[offset : offset + len(self) + 1]
+
+    @property
+    def text(self) -> memoryview:
+        """All of them, with commas between."""
+        ends = self._ends
+        return memoryview(self.bodies.buffers()[2])[ends[0] : max(ends[0], ends[-1] - 1)]
+
+    def count_within(self, size: int) -> int:
+        """How many from the first on have no more bytes together."""
+        ends = self._ends
+        return bisect_right(ends, ends[0] + size) - 1
+
+
 _limiters: dict[tuple[str, str], Limiter] = {}
 _limiters_mutex = threading.Lock()
 
@@ -178,18 +219,18 @@ class HttpTool(Tool):
         """What a row becomes in a request, as to be written in JSON; raises RowError for one that cannot be sent."""
         raise NotImplementedError
 
-    def request(self, operation: str, items: list[Item]) -> Request:
+    def request(self, operation: str, items: Sequence[Item]) -> Request:
         """The request of some rows."""
         raise NotImplementedError
 
-    def read(self, operation: str, items: list[Item], response: httpx.Response) -> dict[int, str]:
+    def read(self, operation: str, items: Sequence[Item], response: httpx.Response) -> dict[int, str]:
         """The rows that a good answer rejects all the same: position in `items` to the tool's words.
 
         Raises RefusedError where a good status hides a bad answer.
         """
         return {}
 
-    def parties(self, items: list[Item]) -> Iterable[list[Item]]:
+    def parties(self, items: Sequence[Item]) -> Iterable[Sequence[Item]]:
         """Items that may share a request: by whom they are about, where a request names only one."""
         return [items]
 
@@ -197,7 +238,7 @@ class HttpTool(Tool):
         """Seconds that an answer asks us to wait before the next attempt; None where it does not say."""
         return _retry_after(response)
 
-    def deliver(self, operation: str, items: list[Item]) -> dict[int, str]:
+    def deliver(self, operation: str, items: Sequence[Item]) -> dict[int, str]:
         """Deliver some rows: the position in `items` of those that were rejected, to the tool's words.
 
         Raises BadRowsError where one of them made the tool refuse all, RefusedError where no row is the reason.
@@ -275,13 +316,20 @@ class HttpTool(Tool):
 
     def send(self, batch: Batch) -> Outcome:
         """Deliver a batch in as many requests as it takes."""
+        return self.prepared(batch)()
+
+    def prepared(self, batch: Batch) -> Callable[[], Outcome]:
         outcome = Outcome()
-        items = list(self.items(batch, outcome))
+        items = self.items(batch, outcome)
         endpoint = self.endpoint(batch.operation)
         chunks = [chunk for party in self.parties(items) for chunk in _chunks(party, endpoint)]
+        return partial(self._send_chunks, batch.operation, chunks, outcome)
 
-        def attempt(chunk: list[Item]) -> dict[int, Failure]:
-            return self._attempt(batch.operation, chunk)
+    def _send_chunks(self, operation: str, chunks: list[Sequence[Item]], outcome: Outcome) -> Outcome:
+        endpoint = self.endpoint(operation)
+
+        def attempt(chunk: Sequence[Item]) -> dict[int, Failure]:
+            return self._attempt(operation, chunk)
 
         if endpoint.connections == 1 or len(chunks) <= 1:
             failures = [attempt(chunk) for chunk in chunks]
@@ -293,7 +341,7 @@ class HttpTool(Tool):
         outcome.is_over = self._over is not None
         return outcome
 
-    def items(self, batch: Batch, outcome: Outcome) -> Iterable[Item]:
+    def items(self, batch: Batch, outcome: Outcome) -> Sequence[Item]:
         """The rows of a batch on their way; those that cannot be sent go to the failures of `outcome`."""
         columns = {name: column.to_pylist() for name, column in zip(batch.rows.schema.names, batch.rows.columns,
                                                                      strict=True)}  # fmt: skip
@@ -301,6 +349,7 @@ class HttpTool(Tool):
             columns[name] = [None if text is None else orjson.loads(text) for text in columns[name]]
         skipped = self.delivery.skips_null if batch.operation == "upsert" else columns.keys() - {self.delivery.key}
         names = list(columns)
+        items: list[Item] = []
         for index, (values, message_id) in enumerate(
             zip(zip(*columns.values(), strict=True), batch.message_ids, strict=True)
         ):
@@ -312,11 +361,12 @@ class HttpTool(Tool):
                 row = {name: value for name, value in row.items() if value is not None or name not in skipped}
             try:
                 value = self.item(batch.operation, row, message_id)
-                yield Item(index, to_json(value), message_id, value, row)
+                items.append(Item(index, to_json(value), message_id, value, row))
             except RowError as error:
                 outcome.failures[index] = Failure(str(error), is_rejected=True)
+        return items
 
-    def _attempt(self, operation: str, items: list[Item]) -> dict[int, Failure]:
+    def _attempt(self, operation: str, items: Sequence[Item]) -> dict[int, Failure]:
         """Deliver some rows, in halves where one of them is bad: index in the batch to what happened."""
         if self._over:
             failure = Failure(self._over.message)
@@ -352,13 +402,12 @@ class HttpTool(Tool):
                 self._over = RefusedError(f"every row so far was refused: {reason}")
 
     def call(
-        self, endpoint: Endpoint, request: Request, items: Iterable[Item] = (), good: set[int] | None = None
+        self, endpoint: Endpoint, request: Request, items: Sequence[Item] = (), good: set[int] | None = None
     ) -> httpx.Response:
         """Send a request, and again while the tool is away or asks us to wait; its good answer, or any in `good`.
 
         Raises BadRowsError for 400, 409, 413 and 422, RefusedError for everything else that is not 2xx.
         """
-        items = list(items)
         attempts: list[RefusedError] = []
         limit = limiter(self.account, endpoint)
 
@@ -445,23 +494,31 @@ _WORD = re.compile(r"\w+")
 _NO_SECRETS = {"http", "https", "true", "false", "null", "com"}
 
 
-def _chunks(items: list[Item], endpoint: Endpoint) -> Iterator[list[Item]]:
+def _chunks(items: Sequence[Item], endpoint: Endpoint) -> Iterator[Sequence[Item]]:
     """Items in their order, as many at once as fit."""
     # Room for what a request says besides, and for a comma each.
     room = endpoint.max_bytes - 1000
     start = 0
     while start < len(items):
         chunk = items[start : start + endpoint.max_rows]
-        sizes = list(accumulate([len(item.body) + 1 for item in chunk]))
-        if sizes[-1] > room:
-            chunk = chunk[: max(1, bisect_right(sizes, room))]
+        if isinstance(chunk, WrittenItems):
+            count = chunk.count_within(room)
+        else:
+            count = bisect_right(list(accumulate([len(item.body) + 1 for item in chunk])), room)
+        chunk = chunk[: max(1, count)]
         yield chunk
         start += len(chunk)
 
 
-def joined(items: Iterable[Item]) -> bytes:
+def joined(items: Sequence[Item]) -> bytes:
     """The bodies of items as one JSON array."""
-    return b"[" + b",".join([item.body for item in items]) + b"]"
+    text = items.text if isinstance(items, WrittenItems) else b",".join([item.body for item in items])
+    return b"".join([b"[", text, b"]"])
+
+
+def message_ids(items: Sequence[Item]) -> list[str]:
+    """The ids of items."""
+    return items.message_ids if isinstance(items, WrittenItems) else [item.message_id for item in items]
 
 
 def _is_worth_another(error: BaseException) -> bool:

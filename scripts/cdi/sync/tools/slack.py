@@ -7,6 +7,7 @@ https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from cdi.sync.tools.base import Batch, Delivery, Option, Outcome, RefusedError
@@ -42,8 +43,8 @@ class SlackSummary(HttpTool):
     def start(self, added: int, changed: int, removed: int) -> None:
         self.counts = (added, changed, removed)
 
-    def send(self, batch: Batch) -> Outcome:
-        return Outcome()
+    def prepared(self, batch: Batch) -> Callable[[], Outcome]:
+        return Outcome
 
     def finish(self) -> None:
         if any(self.counts):

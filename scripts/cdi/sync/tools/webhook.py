@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import httpx
 
 from cdi.sync.tools.base import Batch, Delivery, Option, Outcome
-from cdi.sync.tools.http import Endpoint, HttpTool, Item, Request, joined
+from cdi.sync.tools.http import Endpoint, HttpTool, Item, Request, WrittenItems, joined, message_ids
 from cdi.sync.tools.json_values import rows_to_json, to_json
 
 
@@ -41,17 +41,16 @@ class Webhook(HttpTool):
     def item(self, operation: str, row: dict[str, Any], message_id: str) -> Any:
         return row
 
-    def items(self, batch: Batch, outcome: Outcome) -> Iterable[Item]:
+    def items(self, batch: Batch, outcome: Outcome) -> Sequence[Item]:
         rows = batch.rows
         if batch.operation != "upsert":
             rows = rows.select([self.delivery.key])
         elif any(rows.column(name).null_count for name in self.delivery.skips_null):
             # Fields differ from row to row.
             return super().items(batch, outcome)
-        bodies = rows_to_json(rows, self.delivery.json_fields)
-        return map(Item, range(rows.num_rows), bodies, batch.message_ids)
+        return WrittenItems(rows_to_json(rows, self.delivery.json_fields), batch.message_ids)
 
-    def request(self, operation: str, items: list[Item]) -> Request:
+    def request(self, operation: str, items: Sequence[Item]) -> Request:
         head = to_json(
             {
                 "sync": self.delivery.sync,
@@ -61,14 +60,14 @@ class Webhook(HttpTool):
             }
         )
         body = head[:-1] + b',"rows":' + joined(items) + b"}"
-        ids = "\n".join([item.message_id for item in items])
+        ids = "\n".join(message_ids(items))
         headers = {"idempotency-key": hashlib.sha256(f"{operation}\n{ids}".encode()).hexdigest()}
         if self.secret:
             digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
             headers["x-cdi-signature"] = f"sha256={digest}"
         return Request("", body, headers=headers)
 
-    def read(self, operation: str, items: list[Item], response: httpx.Response) -> dict[int, str]:
+    def read(self, operation: str, items: Sequence[Item], response: httpx.Response) -> dict[int, str]:
         try:
             rejected = response.json()["rejected"]
             return {int(row["index"]): str(row["reason"]) for row in rejected if int(row["index"]) < len(items)}
