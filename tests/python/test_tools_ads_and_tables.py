@@ -728,7 +728,7 @@ def test_rows_that_a_declared_tool_rejects_are_the_right_ones(project, people, t
     assert (result.delivered, result.failed) == (248, 2)
     assert rejected(people) == dict.fromkeys(["p0007", "p0123"], "*** is no address")
     by_key = changed("upsert", rejected={"rows": "errors[]", "key": "id", "reason": "why"})
-    assert run_sync(project, people, crm(changes=by_key)).failed == 2
+    assert run_sync(project, people, crm(changes=by_key)).refused_again == 2
     assert set(rejected(people)) == {"p0007", "p0123"}
 
 

@@ -48,6 +48,8 @@ class SyncResult:
     delivered: int = 0
     failed: int = 0
     """Rows that the tool did not take: they are sent again next time, with the values they have then."""
+    refused_again: int = 0
+    """Rows that it refused again because of what is in them, as it did before: no news, and so no failure."""
     problem: str = ""
     seconds: float = 0.0
     deleted: int = 0
@@ -212,12 +214,13 @@ def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, 
     except BaseException:
         tool.abandon()
         raise
-    failed = plan.total - delivered
     problem = problem or refused
     resent = 0 if tool.knows_repeats else plan.in_doubt + getattr(tool, "resent", 0)
-    status = "stopped" if stop.signal is not None and failed else "failed" if failed else "succeeded"
-    state.finish_run(status, problem, resent)
-    return replace(result, delivered=delivered, failed=failed + result.failed, problem=problem, resent=resent)
+    refused_again = state.finish_run("stopped" if stop.signal is not None else "failed", problem, resent)
+    failed = plan.total - delivered - refused_again + result.failed
+    return replace(
+        result, delivered=delivered, failed=failed, refused_again=refused_again, problem=problem, resent=resent
+    )
 
 
 def _send(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, str]:
@@ -266,7 +269,8 @@ def _send_whole(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, 
         page, send = _prepared(state, plan, tool, position + 1)
         if failures := _failures(page, _answer(page, send)):
             tool.abandon()
-            failure = next(iter(failures.values()))
+            # One row kept all of them out, and which of them the tool would have taken nobody knows.
+            failure = replace(next(iter(failures.values())), is_rejected=False)
             state.settled(page.last, dict.fromkeys(range(1, page.last + 1), failure))
             return 0, failure.reason
         position = page.last

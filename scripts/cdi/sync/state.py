@@ -33,17 +33,19 @@ _TABLES = {
     # What the run under way is to deliver and has not taken over into the state.
     "sync_in_flight": "sync text, run_id text, number bigint, key text, kind text, row_hash text, message_id text,"
     " in_doubt boolean, field_hashes text",
-    # Which of these the tool did not take, and why.
-    "sync_failures": "sync text, number bigint, reason text, in_doubt boolean",
-    # number counts a sync's runs, whatever the clock says.
+    # Which of these the tool did not take, and why; is_rejected: because of what is in the row.
+    "sync_failures": "sync text, number bigint, reason text, in_doubt boolean, is_rejected boolean",
+    # number counts a sync's runs, whatever the clock says. refused_again: of the rows that failed, those that the tool
+    # had refused before because of what is in them.
     "sync_runs": "run_id text, number bigint, sync text, started_at timestamp, finished_at timestamp, status text, "
     + ", ".join(f"{part}_{kind} bigint" for part in ("planned", "delivered", "failed") for kind in _KINDS)
-    + ", rejected bigint, message text, resent bigint, sent_to bigint, settled_to bigint, settled_at timestamp",
+    + ", rejected bigint, message text, resent bigint, sent_to bigint, settled_to bigint, settled_at timestamp,"
+    " refused_again bigint",
     # Every row that a tool took, ever; delivered_at is when the run last heard of the tool before it wrote this down.
     "sync_changes": "run_id text, sync text, key text, operation text, delivered_at timestamp",
     # What a tool does not have, and why: until it takes the row or the row leaves the model.
     "sync_rejected": "run_id text, sync text, key text, operation text, reason text, count_rows bigint,"
-    " rejected_at timestamp",
+    " rejected_at timestamp, is_rejected boolean",
     # How far back rows of an append sync go: the earliest that was ever asked for.
     "sync_since": "sync text, since timestamp",
 }
@@ -410,6 +412,7 @@ class State:
                     "number": pa.array(list(failures), pa.int64()),
                     "reason": pa.array([item.reason for item in failures.values()], pa.string()),
                     "in_doubt": pa.array([item.in_doubt for item in failures.values()], pa.bool_()),
+                    "is_rejected": pa.array([item.is_rejected for item in failures.values()], pa.bool_()),
                 }
                 self.warehouse.append(quote("cdi", "sync_failures"), pa.table(columns).to_reader())
             self.warehouse.execute(
@@ -429,7 +432,7 @@ class State:
         self.warehouse.execute(
             "create temporary table cdi_sync_settled as select planned.key, planned.run_id, planned.kind,"
             " planned.row_hash, planned.message_id, planned.field_hashes,"
-            " run.settled_at, failed.reason, failed.in_doubt"
+            " run.settled_at, failed.reason, failed.in_doubt, failed.is_rejected"
             " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run"
             " on planned.run_id = run.run_id and planned.number <= run.settled_to"
             " left join cdi.sync_failures as failed on failed.sync = planned.sync and failed.number = planned.number"
@@ -452,14 +455,22 @@ class State:
             f" select run_id, $sync, key, {_OPERATION}, settled_at from cdi_sync_settled where reason is null",
             sync,
         )
-        if self._number("select count(*) from cdi_sync_settled where in_doubt"):
+        if self._number("select count(*) from cdi_sync_settled where reason is not null"):
             self._doubt("select key, run_id, kind, row_hash, message_id from cdi_sync_settled where in_doubt")
+            self.warehouse.execute(
+                "update cdi.sync_runs set refused_again = refused_again + (select count(*) from cdi_sync_settled as"
+                " settled where settled.run_id = sync_runs.run_id and settled.is_rejected and settled.key in"
+                " (select key from cdi.sync_rejected where sync = $sync and is_rejected))"
+                " where sync = $sync and run_id in (select run_id from cdi_sync_settled)",
+                sync,
+            )
         self.warehouse.execute(
             "delete from cdi.sync_rejected where sync = $sync and key in (select key from cdi_sync_settled)", sync
         )
         self.warehouse.execute(
-            "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
-            f" select run_id, $sync, key, {_OPERATION}, reason, 1, settled_at from cdi_sync_settled"
+            "insert into cdi.sync_rejected"
+            " (run_id, sync, key, operation, reason, count_rows, rejected_at, is_rejected)"
+            f" select run_id, $sync, key, {_OPERATION}, reason, 1, settled_at, is_rejected from cdi_sync_settled"
             " where reason is not null",
             sync,
         )
@@ -499,9 +510,9 @@ class State:
         with self.warehouse.transaction():
             self.warehouse.execute(
                 "insert into cdi.sync_runs"
-                f" (run_id, number, sync, started_at, status, {', '.join(columns)}, rejected, resent)"
+                f" (run_id, number, sync, started_at, status, {', '.join(columns)}, rejected, resent, refused_again)"
                 f" select $run_id, {NEXT_RUN}, $sync, cast($now as timestamp), 'running',"
-                " $added, $changed, $removed, 0, 0, 0, 0, 0, 0, $rejected, 0",
+                " $added, $changed, $removed, 0, 0, 0, 0, 0, 0, $rejected, 0, 0",
                 {
                     **self.names,
                     "now": now(),
@@ -530,21 +541,28 @@ class State:
                 {**self.names, "now": now()},
             )
 
-    def finish_run(self, status: str, message: str, resent: int = 0) -> None:
-        """Move the state for what is left, and write down how the run ended."""
+    def finish_run(self, otherwise: str, message: str, resent: int = 0) -> int:
+        """Move the state for what is left, and write down how the run ended: how many rows were refused as before.
+
+        It succeeded if the tool took all rows but these, whose state did not change; if not, it is `otherwise`.
+        """
         with self.warehouse.transaction():
             self.take_over()
             self._forget_plan()
             self.warehouse.execute(
-                "update cdi.sync_runs set finished_at = cast($now as timestamp), status = $status, message = $message,"
-                f" resent = $resent, {_FAILED} where run_id = $run_id and sync = $sync",
-                {**self.names, "now": now(), "status": status, "message": message, "resent": resent},
+                f"update cdi.sync_runs set {_FAILED}, finished_at = cast($now as timestamp), message = $message,"
+                f" resent = $resent, status = case when {_PLANNED} = {_DELIVERED} + refused_again then 'succeeded'"
+                " else $otherwise end where run_id = $run_id and sync = $sync",
+                {**self.names, "now": now(), "otherwise": otherwise, "message": message, "resent": resent},
+            )
+            return self._number(
+                "select refused_again from cdi.sync_runs where run_id = $run_id and sync = $sync", self.names
             )
 
 
 NEXT_RUN = "(select 1 + count(*) from cdi.sync_runs where sync = $sync)"
 """SQL: the number of a sync's next run."""
-_DELIVERED = "(" + " + ".join(f"delivered_{kind}" for kind in _KINDS) + ")"
+_PLANNED, _DELIVERED = (f"({' + '.join(f'{part}_{kind}' for kind in _KINDS)})" for part in ("planned", "delivered"))
 _FAILED = ", ".join(f"failed_{kind} = planned_{kind} - delivered_{kind}" for kind in _KINDS)
 
 

@@ -46,6 +46,9 @@ REJECTIONS = 20
 PAGE_ROWS = 10_000
 """Rows that the state moves by at once: what is in doubt after a kill."""
 
+JITTER = 100
+"""Milliseconds by which requests may arrive closer together than they left: so much longer is each limit's period."""
+
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 NOT_TAKEN = {425, 429}
 """Of these answers, the ones that say for sure that the rows were not taken."""
@@ -165,7 +168,7 @@ def limiter(account: str, endpoint: Endpoint) -> Limiter | None:
     with _limiters_mutex:
         # By its name: syncs of one account that send batches of other sizes have the same limit.
         if (account, endpoint.name) not in _limiters:
-            rates = [Rate(calls, round(seconds * 1000)) for calls, seconds in endpoint.rates]
+            rates = [Rate(calls, round(seconds * 1000) + JITTER) for calls, seconds in endpoint.rates]
             _limiters[account, endpoint.name] = Limiter(sorted(rates, key=lambda rate: rate.interval))
         return _limiters[account, endpoint.name]
 
