@@ -10,21 +10,35 @@ import pytest
 from amplitude import BaseEvent, Identify, IdentifyEvent
 from facebook_business.adobjects.customaudience import CustomAudience
 from google.ads.datamanager_util import Formatter
+from hubspot import HubSpot
+from hubspot.crm.contacts import (
+    BatchInputSimplePublicObjectBatchInputUpsert,
+    PublicGdprDeleteInput,
+    SimplePublicObjectBatchInputUpsert,
+)
+from hubspot.crm.lists import MembershipChangeRequest
 from intercom import Intercom
 from intercom.types.create_contact_request_with_external_id import CreateContactRequestWithExternalId
 from intercom.types.create_data_event_request_with_user_id import CreateDataEventRequestWithUserId
+from mailchimp_marketing import Client as Mailchimp
 from mixpanel import Mixpanel
+from optimizely.odp.odp_event import OdpEvent
+from optimizely.odp.odp_event_api_manager import OdpEventApiManager
+from slack_sdk.webhook import WebhookClient
 from support import activation_table
 
-from cdi.simulator import Simulator, amplitude, intercom, mixpanel
+from cdi.simulator import Simulator, amplitude, hubspot, intercom, mailchimp, mixpanel, optimizely, slack
 from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import run_sync
 from cdi.sync.tools import meta, normalise
 
 AT = datetime(2026, 11, 20, 12, 30)
 SECONDS = int(AT.replace(tzinfo=UTC).timestamp())
-COLUMNS = "id text, person text, name text, at_ timestamp, tier text, properties json"
-ROW = "'event-1', 'person-1', 'Order Completed', timestamp '2026-11-20 12:30:00', 'gold', '{\"total\": 12.5}'"
+COLUMNS = "id text, person text, name text, at_ timestamp, tier text, properties json, email text"
+ROW = (
+    "'event-1', 'person-1', 'Order Completed', timestamp '2026-11-20 12:30:00', 'gold', '{\"total\": 12.5}',"
+    " 'jane@example.com'"
+)
 
 
 @pytest.fixture
@@ -35,7 +49,10 @@ def warehouse_kind() -> str:
 
 @pytest.fixture
 def simulator(monkeypatch):
-    tools = (mixpanel.Mixpanel(), amplitude.Amplitude(), intercom.Intercom())
+    tools = (
+        mixpanel.Mixpanel(), amplitude.Amplitude(), intercom.Intercom(), hubspot.HubSpot(), mailchimp.Mailchimp(),
+        optimizely.Optimizely(), slack.Slack(),
+    )  # fmt: skip
     with Simulator(tools=tools) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
@@ -134,6 +151,82 @@ def test_intercom(simulator, send):
         ]
         library.contacts.archive(contact.id)
         assert theirs.users() == {}
+
+
+def test_hubspot(simulator, send):
+    fields = {"email": "email", "profile_id": "person", "firstname": "name", "tier": "tier"}
+    send("hubspot", "contact", "upsert", fields)
+    send("hubspot", "list", "audience", {"email": "email"}, list="7")
+    ours = simulator.tools["hubspot"]
+
+    with Simulator(tools=[hubspot.HubSpot()]) as other:
+        library = HubSpot(access_token=hubspot.TOKEN, host=other.url_of("hubspot"))
+        properties = {"email": "jane@example.com", "profile_id": "person-1", "firstname": "Order Completed",
+                      "tier": "gold"}  # fmt: skip
+        contact = SimplePublicObjectBatchInputUpsert(
+            id="jane@example.com", id_property="email", properties=properties, object_write_trace_id="1"
+        )
+        answer = library.crm.contacts.batch_api.upsert(BatchInputSimplePublicObjectBatchInputUpsert([contact]))
+        [person] = answer.results
+        assert person.object_write_trace_id == "1"
+        library.crm.lists.memberships_api.add_and_remove(
+            "7", MembershipChangeRequest(record_ids_to_add=[person.id], record_ids_to_remove=[])
+        )
+        theirs = other.tools["hubspot"]
+        assert (theirs.contacts, theirs.lists) == (ours.contacts, ours.lists)
+        library.crm.contacts.basic_api.purge(PublicGdprDeleteInput(id_property="email", object_id="jane@example.com"))
+        assert theirs.contacts == {}
+
+
+def test_mailchimp(simulator, send):
+    at = {"list": mailchimp.LIST}
+    fields = {"email_address": "email", "merge_fields.TIER": "tier"}
+    send("mailchimp", "member", "upsert", fields, **at, status_if_new="subscribed")
+    send("mailchimp", "tag", "audience", {"email_address": "email"}, **at, tag="vip")
+    send("mailchimp", "segment", "audience", {"email_address": "email"}, **at, segment=1)
+    ours = simulator.tools["mailchimp"]
+
+    with Simulator(tools=[mailchimp.Mailchimp()]) as other:
+        library = Mailchimp({"api_key": mailchimp.KEY})
+        library.api_client.host = other.url_of("mailchimp")
+        # For one address there is a PUT; for many, the same with what a new member is to be in each of them.
+        member = {"email_address": "jane@example.com", "status_if_new": "subscribed", "merge_fields": {"TIER": "gold"}}
+        assert library.lists.batch_list_members(mailchimp.LIST, {"members": [member], "update_existing": True})[
+            "error_count"
+        ] == 0  # fmt: skip
+        hashed = mailchimp.hash_of("jane@example.com")
+        library.lists.update_list_member_tags(mailchimp.LIST, hashed, {"tags": [{"name": "vip", "status": "active"}]})
+        library.lists.batch_segment_members({"members_to_add": ["jane@example.com"]}, mailchimp.LIST, "1")
+        theirs = other.tools["mailchimp"]
+        assert (theirs.members, theirs.segments) == (ours.members, ours.segments)
+        library.lists.delete_list_member_permanent(mailchimp.LIST, hashed)
+        assert theirs.members == {}
+
+
+def test_optimizely(simulator, send):
+    fields = {"id": "id", "type": "name", "time": "at_", "identifiers.customer_id": "person",
+              "properties": "properties"}  # fmt: skip
+    send("optimizely", "event", "append", fields)
+    theirs = optimizely.Optimizely()
+    with Simulator(tools=[theirs]) as other:
+        data = {"total": 12.5, "ts": SECONDS, "idempotence_id": "event-1"}
+        event = OdpEvent("Order Completed", "", {"customer_id": "person-1"}, data)
+        address = other.url_of("optimizely")
+        assert not OdpEventApiManager().send_odp_events(optimizely.KEY, address, [event])
+    [event], [same] = theirs.events, simulator.tools["optimizely"].events
+    assert not event.pop("action")
+    event["data"] = {name: value for name, value in event["data"].items() if not name.startswith("data_source")}
+    assert event == same
+
+
+def test_slack(simulator, send):
+    send("slack", "summary", "mirror", {"id": "id"})
+    [said] = simulator.tools["slack"].messages
+    with Simulator(tools=[slack.Slack()]) as other:
+        library = WebhookClient(f"{other.url_of('slack')}/services/{slack.PLACE}")
+        answer = library.send(text=said)
+        assert (answer.status_code, answer.body) == (200, "ok")
+        assert other.tools["slack"].messages == [said]
 
 
 PEOPLE = [

@@ -16,7 +16,7 @@ class Optimizely(SimulatedTool):
     """Profiles by their identifier, every event that came in, and lists of identifiers: subscribed or not."""
 
     name = "optimizely"
-    environment: ClassVar[dict[str, str]] = {"CDI_OPTIMIZELY_URL": "{url}", "CDI_OPTIMIZELY_API_KEY": KEY}
+    environment: ClassVar[dict[str, str]] = {"CDI_OPTIMIZELY_URL": "{url}/v3", "CDI_OPTIMIZELY_API_KEY": KEY}
     rates: ClassVar[dict[str, tuple[int, float]]] = {"take_profiles": (10, 1.0), "subscribe": (10, 1.0)}
 
     def __init__(self) -> None:
@@ -27,10 +27,10 @@ class Optimizely(SimulatedTool):
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [
-            ("POST", "/profiles", self.take_profiles),
-            ("POST", "/events", self.take_events),
-            ("POST", "/lists/subscriptions", self.subscribe),
-            ("POST", "/compliance/gdpr/delete", self.forget),
+            ("POST", "/v3/profiles", self.take_profiles),
+            ("POST", "/v3/events", self.take_events),
+            ("POST", "/v3/lists/subscriptions", self.subscribe),
+            ("POST", "/v3/compliance/gdpr/delete", self.forget),
         ]
 
     def state(self) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class OdpLists(_People):
 class OdpEvents(_Odp):
     """Events: type, maybe action, time, identifiers.<name> for one or more identifiers, and properties (JSON).
 
-    Nothing says that ODP can tell repeats.
+    Nothing says that ODP can tell repeats, so they are counted as if it could not.
     """
 
     modes = ("append",)
@@ -168,7 +168,8 @@ class OdpEvents(_Odp):
             "type": kind,
             **({"action": row["action"]} if row.get("action") else {}),
             "identifiers": {name.removeprefix(_IDENTIFIER): value for name, value in named.items()},
-            "data": properties_of(row, own) | {"ts": milliseconds(moment) // 1000},
+            # As Optimizely's own SDK names it; no document says what ODP does with it.
+            "data": properties_of(row, own) | {"ts": milliseconds(moment) // 1000, "idempotence_id": message_id},
         }
 
     def request(self, operation: str, items: list[Item]) -> Request:
