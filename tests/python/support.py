@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,10 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ROOT / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
 _numbers = itertools.count(1)
 
-# The numbers of the databases that are there. Names are used again and again: dbt parses the whole project anew for a
-# database that it has not seen.
-_databases: set[int] = set()
-_session = uuid.uuid4().hex[:12]
+# Of PostgreSQL databases: all of one length, see conftest.py.
+DATABASE_NAME = re.compile(rb"cdi_test_[0-9a-f]{16}")
 
 
 def message(type_: str = "track", at: datetime = START, **fields: Any) -> dict[str, Any]:
@@ -110,9 +109,7 @@ def postgres_url() -> str:
 def new_database() -> Iterator[dict[str, Any]]:
     """A fresh PostgreSQL database that is gone afterwards: its host, port, user, password and dbname."""
     url = postgres_url()
-    number = next(number for number in itertools.count() if number not in _databases)
-    name = f"cdi_test_{_session}_{number}"
-    _databases.add(number)
+    name = f"cdi_test_{uuid.uuid4().hex[:16]}"
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(f'create database "{name}"')
         info = server.info
@@ -125,7 +122,6 @@ def new_database() -> Iterator[dict[str, Any]]:
     finally:
         with psycopg.connect(url, autocommit=True) as server:
             server.execute(f'drop database if exists "{name}" with (force)')
-        _databases.discard(number)
 
 
 @contextmanager
@@ -137,24 +133,22 @@ def new_project(kind: str, root: Path, folder: Path) -> Iterator[Project]:
     folder.mkdir(parents=True, exist_ok=True)
     output: dict[str, Any] = {"type": kind, "schema": "cdi", "threads": 2}
     with ExitStack() as stack:
-        parsed = kind
         if kind == "duckdb":
             output["path"] = str(folder / "test.duckdb")
         else:
             output |= stack.enter_context(new_database())
-            parsed += output["dbname"].rpartition("_")[2]
         (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": kind, "outputs": {kind: output}}}))
         changed = stack.enter_context(pytest.MonkeyPatch.context())
-        changed.setenv("DBT_TARGET_PATH", str(_target_path(root, folder, parsed)))
+        changed.setenv("DBT_TARGET_PATH", str(_target_path(root, folder, kind)))
         yield load_project(root, folder, kind)
 
 
-def _target_path(root: Path, folder: Path, name: str) -> Path:
-    """Where dbt keeps what it parsed, for the next test too: apart for each database, whose name is in it.
+def _target_path(root: Path, folder: Path, kind: str) -> Path:
+    """Where dbt keeps what it parsed, for the next test too.
 
     A copy of the project begins with what was parsed of the project itself, and parses what differs.
     """
-    shared = TARGETS / name
+    shared = TARGETS / kind
     if root == ROOT:
         return shared
     own = folder / "target"
