@@ -26,7 +26,7 @@ os.environ["DBT_WRITE_JSON"] = "false"
 
 
 def _parse_once_for_all_warehouses() -> None:
-    """Let dbt use what it parsed for one warehouse for the next of the same kind, which saves several seconds each time.
+    """Let dbt use what it parsed for one warehouse for the next of the same kind: that saves several seconds each time.
 
     Nothing parsed depends on where a warehouse lies but for the name of a PostgreSQL database: all are of one length.
     """

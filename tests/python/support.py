@@ -33,6 +33,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ROOT / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
 _numbers = itertools.count(1)
 
+# dbt's arguments. Of models alone:
+UNTESTED = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+# Of everything but predictions and what reads them: they are learned for seconds in each build, and few tests are about
+# them.
+BUILD = ("build", *UNTESTED, "--exclude", "path:models/predictions+")
+# Of another build of the same models: seeds, and the views below events, stay what they are.
+AGAIN = ("--exclude", "resource_type:seed", "path:models/staging", "path:models/events,config.materialized:view")
+
 # Of PostgreSQL databases: all of one length, see conftest.py.
 DATABASE_NAME = re.compile(rb"cdi_test_[0-9a-f]{16}")
 
@@ -95,6 +103,19 @@ def copy_project(root: Path, folder: Path) -> Path:
     left_out = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*", "__pycache__")
     shutil.copytree(root, folder, ignore=left_out)
     return folder
+
+
+def keep_audiences(root: Path, *names: str) -> Path:
+    """Take out of a copy of the project what stands above profiles, but for some audiences: it is built sooner.
+
+    None of them may read a prediction or another audience.
+    """
+    for folder in ("models/predictions", "models/activation", "analyses"):
+        shutil.rmtree(root / folder)
+    for path in (root / "models/audiences").glob("*.*"):
+        if path.stem not in names:
+            path.unlink()
+    return root
 
 
 def postgres_url() -> str:

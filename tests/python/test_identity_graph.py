@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from support import START, rows_of
+from support import START, UNTESTED, rows_of
 
 from cdi.dbt import run_dbt
 from cdi.project import Project
@@ -179,9 +179,8 @@ def graph_factory(project_factory: Callable[[], Project]) -> Callable[[], Projec
     def make() -> Project:
         project = project_factory()
         assert run_dbt(
-            project, ["build", "--select", "+identity_graph", "identity_refused_links", "identity_merges",
-                      "--exclude-resource-type", "test", "unit_test"]
-        ).success  # fmt: skip
+            project, ["build", *UNTESTED, "--select", "+identity_graph", "identity_refused_links", "identity_merges"]
+        ).success
         return project
 
     return make
