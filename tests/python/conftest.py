@@ -59,6 +59,21 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+# The files that take longest, the longest first: none of them is what all wait for at the end.
+LONGEST = (
+    "test_portability", "test_privacy", "test_validation", "test_run", "test_predictions", "test_identity_commands",
+    "test_plan", "test_sameness", "test_audiences", "test_memberships", "test_real_shop", "test_identity_graph",
+    "test_identity_match", "test_sync", "test_sync_modes", "test_traits", "test_sessions", "test_pii",
+)  # fmt: skip
+WAREHOUSES = ("duckdb", "postgres", "snowflake", "bigquery", "redshift", "spark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 class ByFileAndWarehouse(LoadScopeScheduling):
     """What a file tests on one warehouse stays in one process: its tests share what was built for them.
 
@@ -68,11 +83,12 @@ class ByFileAndWarehouse(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
         parameters = test.partition("[")[2]
-        return file + next((kind for kind in ("duckdb", "postgres") if kind in parameters), "")
+        return file + next((kind for kind in WAREHOUSES if kind in parameters), "")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndWarehouse:
+    config.option.loadscopereorder = False
     return ByFileAndWarehouse(config, log)
 
 
