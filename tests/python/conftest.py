@@ -39,7 +39,7 @@ def _parse_once_for_all_warehouses() -> None:
 
     def read_for_this_database(self: ManifestLoader) -> Any:
         parsed = Path(self.root_project.project_target_path) / PARTIAL_PARSE_FILE_NAME
-        database = self.root_project.credentials.database.encode()
+        database = (self.root_project.credentials.database or "").encode()
         if DATABASE_NAME.fullmatch(database) and parsed.is_file():
             parsed.write_bytes(DATABASE_NAME.sub(database, parsed.read_bytes()))
         return read(self)

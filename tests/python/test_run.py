@@ -75,6 +75,7 @@ def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monke
         assert sum(item.delivered for item in second.syncs) == 0
 
 
+@pytest.mark.parametrize("warehouse_kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
 def test_no_events_at_all_builds_every_model_empty(project):
     summary = run(project, send=False)
     assert summary.counts["events"] == summary.counts["profiles"] == 0
