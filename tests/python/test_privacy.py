@@ -447,6 +447,7 @@ def test_the_hash_is_hmac_sha256(monkeypatch):
         assert Hasher().hash(text) == hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_killed_request_is_finished_by_the_next(world: World, tmp_path: Path):
     """kill -9 at random moments, with a file of people; what remains is nobody."""
     dice = random.Random()
