@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support import AGAIN, START, UNTESTED, copy_project, land_messages, message, new_project, rows_of
 
 from cdi.dbt import load_manifest, run_dbt
+from cdi.errors import CdiError
 from cdi.project import Project
 from cdi.warehouse import connect
 
@@ -301,8 +302,10 @@ def test_wrong_definitions_name_file_and_column(tmp_path: Path):
     for number, (trait, _) in enumerate(WRONG):
         write_model(root, f"wrong_{number}", {"wrong": ("integer", trait)}, ["order_completed"])
     with new_project("duckdb", root, tmp_path) as project:
-        result = run_dbt(project, ["compile", "--select", *(f"wrong_{number}" for number in range(len(WRONG)))])
-    said = {node.name: node.message for node in result.nodes if node.failed}
-    for number, (_, complaint) in enumerate(WRONG):
-        assert complaint in said[f"wrong_{number}"]
-        assert f"models/profiles/traits/wrong_{number}.yml:10, wrong_{number}, column wrong" in said[f"wrong_{number}"]
+        manifest = load_manifest(project)
+        for number, (_, complaint) in enumerate(WRONG):
+            with pytest.raises(CdiError) as raised:
+                run_dbt(project, ["compile", "--select", f"wrong_{number}"], None, manifest)
+            assert complaint in raised.value.message
+            place = f"models/profiles/traits/wrong_{number}.yml:10, wrong_{number}, column wrong"
+            assert place in raised.value.message
