@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST = set -e; url=$$(scripts/postgres.sh start); trap 'scripts/postgres.sh stop' EXIT; \
+	CDI_TEST_POSTGRES="$$url" $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-duckdb lint format bench lock postgres-start postgres-stop clean
+.PHONY: help setup demo test test-all test-duckdb lint format bench lock postgres-start postgres-stop clean
 
 help:  ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -24,12 +26,14 @@ profiles.yml:
 demo: setup  ## Make a shop's raw data, run the whole job on it and show the result
 	$(BIN)/cdi demo
 
-test: setup lint  ## Lint, and all tests on DuckDB and on a PostgreSQL server of its own
-	@set -e; url=$$(scripts/postgres.sh start); trap 'scripts/postgres.sh stop' EXIT; \
-	CDI_TEST_POSTGRES="$$url" $(BIN)/python -m pytest -n 2
+test: setup lint  ## Lint, and the tests on DuckDB and on a PostgreSQL server of its own
+	@$(PYTEST) -m "not slow"
+
+test-all: setup lint  ## The same with the tests that are slow by nature
+	@$(PYTEST)
 
 test-duckdb: setup  ## The tests that need no server
-	$(BIN)/python -m pytest -n 2 -k "not postgres"
+	$(BIN)/python -m pytest -n 2 -m "not slow" -k "not postgres"
 
 lint: setup  ## ruff and sqlfluff
 	$(BIN)/ruff check scripts tests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,10 +33,16 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ROOT / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
 _numbers = itertools.count(1)
 
-# The numbers of the databases that are there. Names are used again and again: dbt parses the whole project anew for a
-# database that it has not seen.
-_databases: set[int] = set()
-_session = uuid.uuid4().hex[:12]
+# dbt's arguments. Of models alone:
+UNTESTED = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+# Of everything but predictions and what reads them: they are learned for seconds in each build, and few tests are about
+# them.
+BUILD = ("build", *UNTESTED, "--exclude", "path:models/predictions+")
+# Of another build of the same models: seeds, and the views below events, stay what they are.
+AGAIN = ("--exclude", "resource_type:seed", "path:models/staging", "path:models/events,config.materialized:view")
+
+# Of PostgreSQL databases: all of one length, see conftest.py.
+DATABASE_NAME = re.compile(rb"cdi_test_[0-9a-f]{16}")
 
 
 def message(type_: str = "track", at: datetime = START, **fields: Any) -> dict[str, Any]:
@@ -98,6 +105,19 @@ def copy_project(root: Path, folder: Path) -> Path:
     return folder
 
 
+def keep_audiences(root: Path, *names: str) -> Path:
+    """Take out of a copy of the project what stands above profiles, but for some audiences: it is built sooner.
+
+    None of them may read a prediction or another audience.
+    """
+    for folder in ("models/predictions", "models/activation", "analyses"):
+        shutil.rmtree(root / folder)
+    for path in (root / "models/audiences").glob("*.*"):
+        if path.stem not in names:
+            path.unlink()
+    return root
+
+
 def postgres_url() -> str:
     """A PostgreSQL server that tests may make databases on, from CDI_TEST_POSTGRES."""
     url = os.environ.get("CDI_TEST_POSTGRES")
@@ -110,9 +130,7 @@ def postgres_url() -> str:
 def new_database() -> Iterator[dict[str, Any]]:
     """A fresh PostgreSQL database that is gone afterwards: its host, port, user, password and dbname."""
     url = postgres_url()
-    number = next(number for number in itertools.count() if number not in _databases)
-    name = f"cdi_test_{_session}_{number}"
-    _databases.add(number)
+    name = f"cdi_test_{uuid.uuid4().hex[:16]}"
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(f'create database "{name}"')
         info = server.info
@@ -125,7 +143,6 @@ def new_database() -> Iterator[dict[str, Any]]:
     finally:
         with psycopg.connect(url, autocommit=True) as server:
             server.execute(f'drop database if exists "{name}" with (force)')
-        _databases.discard(number)
 
 
 @contextmanager
@@ -137,24 +154,22 @@ def new_project(kind: str, root: Path, folder: Path) -> Iterator[Project]:
     folder.mkdir(parents=True, exist_ok=True)
     output: dict[str, Any] = {"type": kind, "schema": "cdi", "threads": 2}
     with ExitStack() as stack:
-        parsed = kind
         if kind == "duckdb":
             output["path"] = str(folder / "test.duckdb")
         else:
             output |= stack.enter_context(new_database())
-            parsed += output["dbname"].rpartition("_")[2]
         (folder / "profiles.yml").write_text(yaml.safe_dump({"cdi": {"target": kind, "outputs": {kind: output}}}))
         changed = stack.enter_context(pytest.MonkeyPatch.context())
-        changed.setenv("DBT_TARGET_PATH", str(_target_path(root, folder, parsed)))
+        changed.setenv("DBT_TARGET_PATH", str(_target_path(root, folder, kind)))
         yield load_project(root, folder, kind)
 
 
-def _target_path(root: Path, folder: Path, name: str) -> Path:
-    """Where dbt keeps what it parsed, for the next test too: apart for each database, whose name is in it.
+def _target_path(root: Path, folder: Path, kind: str) -> Path:
+    """Where dbt keeps what it parsed, for the next test too.
 
     A copy of the project begins with what was parsed of the project itself, and parses what differs.
     """
-    shared = TARGETS / name
+    shared = TARGETS / kind
     if root == ROOT:
         return shared
     own = folder / "target"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from support import START, land_messages, message, rows_of
+from support import START, UNTESTED, land_messages, message, rows_of
 
 from cdi.dbt import run_dbt
 from cdi.landing import land
@@ -42,7 +42,7 @@ def test_accounts_people_and_what_they_did_before_they_were_known(project, tmp_p
     assert run_dbt(project, ["run", "--select", "stg_segment__messages"]).success
     with connect(project) as warehouse:
         land_messages(warehouse, first, load=1)
-    assert run_dbt(project, [*BUILD, "--exclude-resource-type", "test"]).success
+    assert run_dbt(project, [*BUILD, *UNTESTED]).success
     with connect(project) as warehouse:
         before = rows_of(warehouse, "events.events", "event_id, identifiers, loaded_at")
         land_messages(warehouse, second, load=2)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from conftest import ROOT
 from lifetimes.utils import summary_data_from_transaction_data
-from support import copy_project, new_project
+from support import UNTESTED, copy_project, new_project
 from test_traits import ORDER, write_model
 
 from cdi.dbt import run_dbt
@@ -70,7 +70,7 @@ def test_traits_are_the_summary_of_lifetimes(project: Project):
     assert run_dbt(project, ["seed"]).success
     with connect(project) as warehouse:
         warehouse.append('"raw"."segment_messages"', table.to_reader())
-    selection = ["build", "--select", "+cdnow_traits", "--exclude-resource-type", "test", "unit_test"]
+    selection = ["build", *UNTESTED, "--select", "+cdnow_traits"]
     result = run_dbt(project, selection, {"as_of": END.isoformat(sep=" ")})
     assert not [node for node in result.nodes if node.failed]
     with connect(project) as warehouse:

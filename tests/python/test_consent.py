@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from support import START, copy_project, land_messages, message, new_project, webhook_receiver
+from support import START, UNTESTED, copy_project, land_messages, message, new_project, webhook_receiver
 
 from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import UsageError
@@ -88,7 +88,7 @@ def project(request, tmp_path_factory) -> Iterator[Project]:
         with connect(made) as warehouse:
             land_messages(warehouse, truth_messages(), 1)
         as_of = (START + timedelta(days=2)).isoformat(sep=" ")
-        build = ["build", "--exclude-resource-type", "test", "--select", "+activation"]
+        build = ["build", *UNTESTED, "--select", "+activation"]
         result = run_dbt(made, build, {"as_of": as_of})
         assert {node.name for node in result.nodes if node.failed} == {f"{tool}__people" for tool in BROKEN}
         yield made, {node.name: node.message for node in result.nodes if node.failed}

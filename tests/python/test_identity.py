@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from support import START, copy_project, land_messages, message
+from support import AGAIN, START, UNTESTED, copy_project, land_messages, message
 
 from cdi.dbt import run_dbt
 from cdi.project import Project
 from cdi.warehouse import connect
 
-BUILD = ["build", "--select", "+identity_graph", "identity_refused_links", "identity_merges",
-         "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]  # fmt: skip
+BUILD = ["build", *UNTESTED, "--select", "+identity_graph", "identity_refused_links", "identity_merges"]
 PHONE = {
     "device": {"type": "android", "id": "AN-1", "advertisingId": "Ad-1", "adTrackingEnabled": True, "token": "tok"}
 }
@@ -94,7 +93,7 @@ def test_events_make_people_by_the_rules_in_seeds(custom_project: Project):
     ]
     with connect(custom_project) as warehouse:
         land_messages(warehouse, [*carried, *worked, *joined], load=1)
-    assert run_dbt(custom_project, BUILD).success
+    assert run_dbt(custom_project, [*BUILD, *AGAIN]).success
     with connect(custom_project) as warehouse:
         found = dict(warehouse.query("select event_id, identifiers from events.events"))
         for number, (fields, identifiers) in enumerate(CARRIED):

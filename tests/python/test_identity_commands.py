@@ -15,7 +15,7 @@ import networkx as nx
 import pytest
 from conftest import ROOT
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from support import START, copy_project, land_messages, message, new_project
+from support import BUILD, START, copy_project, keep_audiences, land_messages, message, new_project
 from typer.testing import CliRunner, Result
 
 from cdi.cli import Options
@@ -39,8 +39,7 @@ AS_OF = "2026-11-05 12:00:00"
 
 
 def build(project: Project, *arguments: str) -> None:
-    models = ["build", *arguments, "--resource-type", "model", "--resource-type", "seed"]
-    result = run_dbt(project, models, {"as_of": AS_OF})
+    result = run_dbt(project, [*BUILD, *arguments], {"as_of": AS_OF})
     assert result.success, [node for node in result.nodes if node.failed]
 
 
@@ -221,8 +220,9 @@ def test_report(people: Project):
 
 @pytest.fixture
 def project_copy(project_factory, tmp_path: Path) -> Project:
-    """The project in a folder of its own, whose seeds may be edited."""
-    return project_factory(copy_project(ROOT, tmp_path / "project"))
+    """The project in a folder of its own, with a few audiences, whose seeds may be edited."""
+    root = copy_project(ROOT, tmp_path / "project")
+    return project_factory(keep_audiences(root, "new_this_week", "most_active_customers", "browsed_without_ordering"))
 
 
 def edit(project: Project, seed: str, change) -> None:
@@ -263,7 +263,8 @@ def random_visits(seed: int) -> list[dict]:
 
 
 def test_the_plan_says_what_then_happens(project_copy: Project):
-    build(project_copy)
+    # Raw tables come with the first build.
+    build(project_copy, "--select", "stg_segment__messages")
     with connect(project_copy) as warehouse:
         land_messages(warehouse, random_visits(3), load=1)
     build(project_copy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from rich.console import Console
-from support import START, copy_project, land_messages, message, new_project, rows_of
+from support import AGAIN, START, UNTESTED, copy_project, keep_audiences, land_messages, message, new_project, rows_of
 
 from cdi.audiences.diff import audience_changes
 from cdi.audiences.preview import preview
@@ -34,10 +33,7 @@ HISTORY = "audiences.audience_membership_history"
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = copy_project(ROOT, tmp_path_factory.mktemp("memberships") / "project")
-    shutil.rmtree(root / "models/activation")
-    shutil.rmtree(root / "analyses")
-    for path in (root / "models/audiences").glob("*.*"):
-        path.unlink()
+    keep_audiences(root)
     for name, sql in AUDIENCES.items():
         (root / f"models/audiences/{name}.sql").write_text(sql + "\n")
     with new_project(request.param, root, tmp_path_factory.mktemp("memberships")) as made:
@@ -57,8 +53,9 @@ class Job:
         self.loads += 1
         with connect(self.project) as warehouse:
             land_messages(warehouse, messages, self.loads)
-        arguments = ["build", "--select", "+path:models/audiences", "--exclude-resource-type", "test", "unit_test"]
-        arguments += ["--full-refresh"] if full else []
+        arguments = ["build", *UNTESTED, "--select", "+path:models/audiences"]
+        # What is built in full takes the views that read it with it on PostgreSQL.
+        arguments += ["--full-refresh"] if full else AGAIN if self.loads > 1 else []
         result = run_dbt(self.project, arguments, {"as_of": as_of.isoformat(sep=" ")}, self.manifest)
         assert not [node for node in result.nodes if node.failed]
         with connect(self.project) as warehouse:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT
-from support import copy_project, land_messages, message, new_project, rows_of
+from support import UNTESTED, copy_project, land_messages, message, new_project, rows_of
 
 from cdi.dbt import run_dbt
 from cdi.errors import CdiError
@@ -23,7 +23,6 @@ from cdi.warehouse import Warehouse, connect
 
 DAYS, CUT, PEOPLE = 300, 180, 480
 BEGIN = datetime(2026, 1, 1, 12)
-NO_TESTS = ["--exclude-resource-type", "test", "unit_test"]
 
 
 def moment(day: float) -> str:
@@ -74,7 +73,7 @@ class Shop:
     def build(self, day: float, below: bool = False) -> None:
         """Predict as of a day; `below`: after all that predictions are made from."""
         selection = f"{'+' if below else ''}path:models/predictions"
-        result = run_dbt(self.project, ["build", "--select", selection, *NO_TESTS], {"as_of": moment(day)})
+        result = run_dbt(self.project, ["build", "--select", selection, *UNTESTED], {"as_of": moment(day)})
         assert not [(node.name, node.message) for node in result.nodes if node.failed]
         if not runs_python(self.project):
             predict(self.project, result.manifest)
@@ -99,7 +98,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         assert run_dbt(project, ["seed"]).success
         with connect(project) as warehouse:
             land_messages(warehouse, [one for day, one in events if day <= CUT], load=1)
-        features = ["build", "--select", "+profile_features", *NO_TESTS]
+        features = ["build", "--select", "+profile_features", *UNTESTED]
         assert run_dbt(project, features, {"as_of": moment(CUT)}).success
         with connect(project) as warehouse:
             before = rows_of(warehouse, "predictions.profile_features")

@@ -22,7 +22,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from support import START, copy_project, message, new_project, webhook_receiver
+from support import START, UNTESTED, copy_project, message, new_project, webhook_receiver
 
 from cdi.dbt import run_dbt
 from cdi.errors import CdiError, UsageError
@@ -159,12 +159,11 @@ def world(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[World]:
 
 
 def build(project: Project, rows: list[tuple[int, Row]]) -> None:
-    """Land rows and build every model."""
+    """Land rows and build every model: the deleted must be in none."""
     with connect(project) as warehouse:
         ensure_tables(warehouse, [table for tables in known_sources(project.root).values() for table in tables])
         put(warehouse, rows)
-    arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
-    assert run_dbt(project, arguments, {"as_of": AS_OF}).success
+    assert run_dbt(project, ["build", *UNTESTED], {"as_of": AS_OF}).success
 
 
 def events_of(project: Project, people: list[str]) -> set[str]:
@@ -448,6 +447,7 @@ def test_the_hash_is_hmac_sha256(monkeypatch):
         assert Hasher().hash(text) == hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_killed_request_is_finished_by_the_next(world: World, tmp_path: Path):
     """kill -9 at random moments, with a file of people; what remains is nobody."""
     dice = random.Random()

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from support import new_project
+from support import AGAIN, UNTESTED, new_project
 
 from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import CdiError
 from cdi.project import Project
 from cdi.warehouse import connect
 
-UNTESTED = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
 VARIABLES = {"segment_warehouse_schemas": ["website"]}
 SHARED = "id text, anonymous_id text, user_id text, received_at timestamp, uuid_ts timestamp, context_page_url text"
 
@@ -92,7 +91,7 @@ def test_a_row_that_its_loader_commits_late_is_picked_up(website: Website):
             "insert into website.pages values ('late', 'd3', null, timestamp '2026-11-01 09:00:00',"
             " timestamp '2026-11-01 09:05:00', 'https://x/', 'Home', null, null)"
         )
-    website.dbt("build", "--select", "+events", *UNTESTED)
+    website.dbt("build", "--select", "+events", *UNTESTED, *AGAIN)
     with connect(website.project) as warehouse:
         late = warehouse.query(
             "select count(*), max(loaded_at) > timestamp '2026-11-01 10:05:00' from events.events"

@@ -15,13 +15,12 @@ import pytest
 from conftest import ROOT
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from support import START, land_messages, message, rows_of
+from support import AGAIN, START, UNTESTED, land_messages, message, rows_of
 
 from cdi.dbt import load_manifest, run_dbt
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect
 
-NO_TESTS = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
 SELECTED = ["--select", "+profile_attribution", "+session_traits", "+profile_sessions"]
 PAUSE = timedelta(minutes=30)
 LOOK_BACK = timedelta(days=30)
@@ -285,8 +284,7 @@ def test_sessions_are_those_of_plain_python_after_every_run(project_factory: Cal
             land_messages(warehouse, [record for record, _ in load], load=number)
         landed += [event for _, event in load]
         variables = {"as_of": as_of.isoformat(sep=" ")}
-        command = ["run"] if number else ["build", *NO_TESTS]
-        run(project, [*command, *SELECTED], variables, manifest)
+        run(project, ["build", *UNTESTED, *SELECTED, *(AGAIN if number else ())], variables, manifest)
         with connect(project) as warehouse:
             profiles = dict(warehouse.query("select identifier, profile_id from identity.identity_graph"))
             wanted = expected(landed, profiles, as_of)

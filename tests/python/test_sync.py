@@ -521,6 +521,7 @@ def opened(project) -> str:
     )
 
 
+@pytest.mark.slow
 def test_killed_at_a_hundred_moments_it_loses_nothing_and_repeats_no_more_than_a_page_each(project, receiver):
     chance = random.Random(20261126)
     rows, kills, page = 48, 100, 8
