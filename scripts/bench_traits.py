@@ -20,15 +20,18 @@ from bench import ROOT, build, console, make_project, timed
 from cdi.project import Project
 from cdi.warehouse import connect
 
+_PREDICTED = "path:models/predictions+"
+"""Predictions, and the audiences that use them: learning is no part of what is counted here."""
 BELOW = [
     "--exclude",
     "path:models/profiles/traits+",
     "path:models/audiences",
     "path:models/activation",
     "profile_traits+",
+    _PREDICTED,
 ]
 TRAITS = ["path:models/profiles/traits", "profile_traits", "accounts", "path:models/profiles/profiles.sql"]
-AUDIENCES = ["path:models/audiences"]
+AUDIENCES = ["path:models/audiences", "--exclude", _PREDICTED]
 
 _NAMES = ", ".join(
     f"'{name}'"
