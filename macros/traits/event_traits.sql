@@ -242,18 +242,24 @@
 
 {# How often each value of a property was seen, for some traits: count_<trait>, and weight_<trait> where one is given. #}
 {% macro values_seen(source, traits, per, as_of) %}
+    {%- set conditions = [] %}
     select
         {{ per }},
         cast({{ traits[0].value }} as {{ dbt.type_string() }}) as value
         {%- for trait in traits %}
-        {%- set condition = cdi.trait_condition(trait, as_of) %},
+        {%- set condition = cdi.trait_condition(trait, as_of) -%}
+        {%- do conditions.append(condition) %},
         count({{ cdi.value_where(condition, '1') }}) as count_{{ trait.name }}
         {%- if trait.weight %},
         coalesce(sum({{ cdi.value_where(condition, trait.weight) }}), 0) as weight_{{ trait.name }}
         {%- endif %}
         {%- endfor %}
     from {{ source }}
-    where {{ traits[0].value }} is not null
+    where
+        {{ traits[0].value }} is not null
+        {%- if none not in conditions %}
+        and ({{ conditions | unique | join(' or ') }})
+        {%- endif %}
     group by 1, 2
 {% endmacro %}
 
