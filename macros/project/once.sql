@@ -6,7 +6,11 @@
 {% macro once(key, macro, arguments=[], of_graph=false) %}
     {#- What is put into the graph while dbt still reads files would become part of them. -#}
     {%- if not execute -%}{{ return(macro(*arguments)) }}{%- endif -%}
-    {%- set kept = graph.setdefault('cdi_kept', {}).setdefault('graph' if of_graph else model.unique_id, {}) -%}
+    {#- A graph may outlive the run that reads it. -#}
+    {%- if graph.get('cdi_kept', {}).get('run') != invocation_id -%}
+        {%- do graph.update({'cdi_kept': {'run': invocation_id}}) -%}
+    {%- endif -%}
+    {%- set kept = graph.cdi_kept.setdefault('graph' if of_graph else model.unique_id, {}) -%}
     {%- if key not in kept -%}{%- do kept.update({key: macro(*arguments)}) -%}{%- endif -%}
     {{ return(kept[key]) }}
 {% endmacro %}
