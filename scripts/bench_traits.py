@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from rich.console import Console
 from rich.table import Table
 
-from bench import ROOT, build, console, make_project, timed
+from bench import ROOT, build, make_project, timed
 from cdi.project import Project
 from cdi.warehouse import connect
+
+console = Console(width=120)
 
 _PREDICTED = "path:models/predictions+"
 """Predictions, and the audiences that use them: learning is no part of what is counted here."""
@@ -191,6 +194,7 @@ def main() -> None:
     import bench
 
     bench.ROOT = doubled(folder)
+    build(project, "--vars", json.dumps({"as_of": second}), command="parse")
     twice = work(project, *twofold, as_of=second)
     bench.ROOT = ROOT
 
