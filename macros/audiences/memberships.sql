@@ -203,7 +203,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The joins that change_reason needs behind a relation with a profile_id. #}
+{# The joins that change_reason needs behind a relation with a profile_id; none where the reason is the same for all. #}
 {% macro reason_joins(relation, tree, state, definition, conditions, merged) %}
     {%- if state.definition != definition -%}{{ return('') }}{%- endif %}
     left join (

@@ -182,7 +182,9 @@
         {%- endif -%}
         {%- do trait.update({key: definition[key]}) -%}
     {%- endfor -%}
-    {%- if trait.minimum_sightings is integer and trait.minimum_sightings < 1 -%}{%- do problems.append(place ~ ': minimum_sightings is at least 1') -%}{%- endif -%}
+    {%- if trait.minimum_sightings is integer and trait.minimum_sightings < 1 -%}
+        {%- do problems.append(place ~ ': minimum_sightings is at least 1') -%}
+    {%- endif -%}
     {%- if definition.get('unit', 'day') not in ['day', 'week'] -%}
         {%- do problems.append(place ~ ': unit is day or week') -%}
     {%- endif -%}
