@@ -64,13 +64,15 @@ users as (
             else 0
         end as meets
     from {{ ref('account_memberships') }} as memberships
+    {%- if leaves | selectattr('condition', 'equalto', 'trait') | list %}
     inner join {{ ref('profiles') }} as profiles on memberships.profile_id = profiles.profile_id
+    {%- endif %}
     {%- for relation in events.joins %}
     left join {{ relation }}
         on memberships.profile_id = {{ relation }}.profile_id
         and memberships.account_id = {{ relation }}.account_id
     {%- endfor %}
-    {{- cdi.joined_audiences(all, 'profiles.profile_id') | indent(4) }}
+    {{- cdi.joined_audiences(all, 'memberships.profile_id') | indent(4) }}
 
 ),
 

@@ -98,15 +98,14 @@ left join {{ this }} as previous on evaluated.profile_id = previous.profile_id
 
 {# The profiles whose traits say something else than this table, that are new, or that are gone. #}
 {% macro differing_profiles(traits) %}
-    {%- set differs = ['conditions.profile_id is null'] -%}
+    {%- set differs = ['profiles.profile_id is null', 'conditions.profile_id is null'] -%}
     {%- for name, sql in traits.items() -%}
         {%- do differs.append(sql ~ ' <> conditions.' ~ name) -%}
     {%- endfor -%}
     {{ return(
-        'select profiles.profile_id from ' ~ ref('profiles') ~ ' as profiles left join ' ~ this
-        ~ ' as conditions on profiles.profile_id = conditions.profile_id where ' ~ differs | join(' or ')
-        ~ '\nunion all\nselect conditions.profile_id from ' ~ this ~ ' as conditions left join ' ~ ref('profiles')
-        ~ ' as profiles on conditions.profile_id = profiles.profile_id where profiles.profile_id is null'
+        'select coalesce(profiles.profile_id, conditions.profile_id) as profile_id from ' ~ ref('profiles')
+        ~ ' as profiles full join ' ~ this ~ ' as conditions on profiles.profile_id = conditions.profile_id where '
+        ~ differs | join(' or ')
     ) }}
 {% endmacro %}
 

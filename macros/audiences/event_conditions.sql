@@ -7,10 +7,12 @@
   wanted. by_ref: whether the model refers to what is read itself, or only by way of another.
 #}
 {% macro event_conditions(conditions, keys, as_of, only_due=false, by_ref=true) %}
-    {%- set steps, joins, found, by_event, sources = [], [], {}, {}, {} -%}
+    {%- set steps, joins, found, by_event, ends, sources = [], [], {}, {}, {}, {} -%}
     {%- for condition in conditions -%}
         {%- for counted in cdi.counted_of(condition) -%}
             {%- do by_event.setdefault(counted.event, []).append(counted) -%}
+            {#- No step of a sequence is before its first one. -#}
+            {%- do ends.setdefault(counted.event, []).append((condition.get('counted') or condition).window['from']) -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- for event, of_event in by_event.items() -%}
@@ -26,8 +28,9 @@
                 {%- endfor -%}
             {%- endfor -%}
         {%- endfor -%}
+        {%- set window = {'from': none if none in ends[event] else ends[event] | max, 'to': 0} -%}
         {%- do steps.append(cdi.step(events, cdi.asked_events(
-            event, of_event, needed, keys, as_of, only_due, by_ref
+            event, of_event, needed, keys, window, as_of, only_due, by_ref
         ))) -%}
         {%- for list in of_event | map(attribute='list') | reject('none') | unique -%}
             {%- do steps.append(
@@ -66,8 +69,8 @@
     {{ return(cdi.items_step(counted.event, counted.list) if counted.list else counted.event ~ '_events') }}
 {% endmacro %}
 
-{# The events of a model with whose they are, and the columns that conditions ask for. #}
-{% macro asked_events(event, asked, needed, keys, as_of, only_due, by_ref) %}
+{# The events of a model in a window with whose they are, and the columns that conditions ask for. #}
+{% macro asked_events(event, asked, needed, keys, window, as_of, only_due, by_ref) %}
     {%- set relation_of = ref if by_ref else cdi.relation_of -%}
     {%- set properties = cdi.event_properties(asked[0].node) -%}
     {%- set conditions = asked | map(attribute='conditions') | sum(start=[]) -%}
@@ -96,6 +99,9 @@
     {%- endif %}
     where
         events.event_at <= {{ as_of }}
+        {%- for condition in cdi.window_conditions(window, 'events.event_at', as_of) %}
+        and {{ condition }}
+        {%- endfor %}
         {%- if only_due %}
         and graph.profile_id in (select profile_id from {{ cdi.due_relation() }})
         {%- endif %}

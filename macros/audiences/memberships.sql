@@ -59,7 +59,7 @@
             from {{ history }} as left_it
             left join {{ this }} as members on left_it.profile_id = members.profile_id
             left join {{ people }} as people on left_it.profile_id = people.profile_id
-            {{ cdi.reason_joins('left_it', tree, state, conditions, merged) }}
+            {{ cdi.reason_joins('left_it', tree, state, definition, conditions, merged) }}
             where left_it.audience = '{{ name }}' and left_it.exited_at is null and members.profile_id is null
     {% endset -%}
     {% call statement('close_memberships') %}
@@ -90,7 +90,7 @@
             group by 1
             having count(case when before.profile_id is not null and before.exited_at is null then 1 end) = 0
         ) as entered
-        {{ cdi.reason_joins('entered', tree, state, conditions, merged) }}
+        {{ cdi.reason_joins('entered', tree, state, definition, conditions, merged) }}
     {% endcall %}
     {% do cdi.write_by_profile_state(state.revision + 1, {
         'merged_profiles': ("cast('" ~ newest[0] ~ "' as " ~ dbt.type_timestamp() ~ ")") if newest[0] is not none else none,
@@ -203,8 +203,9 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The joins that change_reason needs behind a relation with a profile_id. #}
-{% macro reason_joins(relation, tree, state, conditions, merged) %}
+{# The joins that change_reason needs behind a relation with a profile_id; none where the reason is the same for all. #}
+{% macro reason_joins(relation, tree, state, definition, conditions, merged) %}
+    {%- if state.definition != definition -%}{{ return('') }}{%- endif %}
     left join (
         select distinct profile_id
         from {{ merged }}

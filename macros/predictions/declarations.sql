@@ -18,7 +18,7 @@
   event is the name of the event's model, recency the feature that says how many days it is ago, version a hash of all
   that a trained model depends on. What is wrong stops the compilation, each problem with file and key.
 #}
-{% macro declared_predictions() %}{{ return(cdi.once('predictions', cdi.read_predictions)) }}{% endmacro %}
+{% macro declared_predictions() %}{{ return(cdi.once('predictions', cdi.read_predictions, of_graph=true)) }}{% endmacro %}
 
 {% macro read_predictions() %}
     {%- set predictions, problems = [], [] -%}

@@ -35,7 +35,7 @@
 
   node: the model's node in the graph. What is wrong stops the compilation, each problem with file, model and column.
 #}
-{% macro declared_traits(node) %}{{ return(cdi.once('traits of ' ~ node.name, cdi.read_traits, [node])) }}{% endmacro %}
+{% macro declared_traits(node) %}{{ return(cdi.once('traits of ' ~ node.name, cdi.read_traits, [node], of_graph=true)) }}{% endmacro %}
 
 {% macro read_traits(node) %}
     {%- set traits, problems = [], [] -%}
@@ -182,6 +182,9 @@
         {%- endif -%}
         {%- do trait.update({key: definition[key]}) -%}
     {%- endfor -%}
+    {%- if trait.minimum_sightings is integer and trait.minimum_sightings < 1 -%}
+        {%- do problems.append(place ~ ': minimum_sightings is at least 1') -%}
+    {%- endif -%}
     {%- if definition.get('unit', 'day') not in ['day', 'week'] -%}
         {%- do problems.append(place ~ ': unit is day or week') -%}
     {%- endif -%}
@@ -193,7 +196,7 @@
   The node of an event's model: by the model's name, or by the event's name in the plan (its newest version); none where
   there is none.
 #}
-{% macro event_node(name) %}{{ return(cdi.once('event nodes', cdi.event_nodes).get(name)) }}{% endmacro %}
+{% macro event_node(name) %}{{ return(cdi.once('event nodes', cdi.event_nodes, of_graph=true).get(name)) }}{% endmacro %}
 
 {# {name of a model or of an event of the plan: node} of all that events can be counted of. #}
 {% macro event_nodes() %}

@@ -56,19 +56,9 @@
         {%- endfor -%}
     {%- endfor -%}
 
-    {%- if keys | length == 1 -%}
-        {%- set whole = keys[0] -%}
-    {%- else -%}
-        {%- set whole = 'all_keys' -%}
-        {%- set selects = [] -%}
-        {%- for key in keys -%}{%- do selects.append('select ' ~ per ~ ' from ' ~ key) -%}{%- endfor -%}
-        {%- do steps.append(cdi.step(whole, selects | join('\n    union distinct\n    ') if target.type == 'bigquery'
-            else selects | join('\n    union\n    '))) -%}
-        {%- set joined = keys + joined -%}
-    {%- endif -%}
     {%- set last -%}
     select
-        {{ whole }}.{{ per }}
+        {{ per }}
         {%- for step, trait in columns %},
         {% if trait.type in ['count', 'unique_count', 'streak'] -%}
             coalesce({{ step }}.{{ trait.name }}, 0) as {{ trait.name }}
@@ -76,9 +66,12 @@
             {{ step }}.{{ trait.name }}
         {%- endif -%}
         {%- endfor %}
-    from {{ whole }}
+    from {{ keys[0] }}
+    {%- for step in keys[1:] %}
+    full join {{ step }} using ({{ per }})
+    {%- endfor %}
     {%- for step in joined %}
-    left join {{ step }} on {{ whole }}.{{ per }} = {{ step }}.{{ per }}
+    left join {{ step }} using ({{ per }})
     {%- endfor -%}
     {%- endset -%}
     {%- do steps.append(cdi.step('event_traits', last)) -%}
@@ -242,18 +235,24 @@
 
 {# How often each value of a property was seen, for some traits: count_<trait>, and weight_<trait> where one is given. #}
 {% macro values_seen(source, traits, per, as_of) %}
+    {%- set conditions = [] %}
     select
         {{ per }},
         cast({{ traits[0].value }} as {{ dbt.type_string() }}) as value
         {%- for trait in traits %}
-        {%- set condition = cdi.trait_condition(trait, as_of) %},
+        {%- set condition = cdi.trait_condition(trait, as_of) -%}
+        {%- do conditions.append(condition) %},
         count({{ cdi.value_where(condition, '1') }}) as count_{{ trait.name }}
         {%- if trait.weight %},
         coalesce(sum({{ cdi.value_where(condition, trait.weight) }}), 0) as weight_{{ trait.name }}
         {%- endif %}
         {%- endfor %}
     from {{ source }}
-    where {{ traits[0].value }} is not null
+    where
+        {{ traits[0].value }} is not null
+        {%- if none not in conditions %}
+        and ({{ conditions | unique | join(' or ') }})
+        {%- endif %}
     group by 1, 2
 {% endmacro %}
 
@@ -284,23 +283,29 @@
     from (
         select
             {{ per }},
-            count(*) as streak,
+            max(place) - min(place) + 1 as streak,
             max(active_on) as last_active_on
         from (
             select
                 {{ per }},
                 active_on,
-                {{ dbt.dateadd('day', '-' ~ length ~ ' * row_number() over (partition by ' ~ per ~ ' order by active_on)', 'active_on') }}
-                    as started_before
+                place,
+                {{ dbt.dateadd('day', '-' ~ length ~ ' * place', 'active_on') }} as started_before
             from (
-                select distinct
+                select
                     {{ per }},
-                    cast({{ unit }} as date) as active_on
-                from {{ source }}
-                {%- if condition %}
-                where {{ condition }}
-                {%- endif %}
-            ) as active
+                    active_on,
+                    dense_rank() over (partition by {{ per }} order by active_on) as place
+                from (
+                    select
+                        {{ per }},
+                        cast({{ unit }} as date) as active_on
+                    from {{ source }}
+                    {%- if condition %}
+                    where {{ condition }}
+                    {%- endif %}
+                ) as active
+            ) as placed
         ) as numbered
         group by {{ per }}, started_before
     ) as streaks

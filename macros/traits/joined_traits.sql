@@ -62,7 +62,7 @@
 {%- endmacro %}
 
 {# {name: data_type} of all that `profiles` has: its own columns and those of the models that are joined. #}
-{% macro profile_columns() %}{{ return(cdi.once('profile columns', cdi.read_profile_columns)) }}{% endmacro %}
+{% macro profile_columns() %}{{ return(cdi.once('profile columns', cdi.read_profile_columns, of_graph=true)) }}{% endmacro %}
 
 {% macro read_profile_columns() %}
     {%- set found = {} -%}

@@ -117,7 +117,7 @@
   the property they are read from. sql names the column as it is in a step of the model's events.
 #}
 {% macro event_properties(node) %}
-    {{ return(dict(cdi.once('properties of ' ~ node.name, cdi.read_event_properties, [node]))) }}
+    {{ return(dict(cdi.once('properties of ' ~ node.name, cdi.read_event_properties, [node], of_graph=true))) }}
 {% endmacro %}
 
 {% macro read_event_properties(node) %}

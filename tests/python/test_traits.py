@@ -38,6 +38,10 @@ TRAITS: dict[str, tuple[str, dict[str, Any]]] = {
     "coupon": ("string", {"type": "most_frequent", "event": ORDER, "property": "coupon"}),
     "brand": ("string", {"type": "most_frequent", "event": ORDER, "property": "products[].brand",
                          "minimum_sightings": 1}),
+    "currency_9_days": ("string", {"type": "most_frequent", "event": ORDER, "property": "currency",
+                                   "within": "9 days"}),
+    "currency_before": ("string", {"type": "most_frequent", "event": ORDER, "property": "currency",
+                                   "between": ["216 hours", "3 weeks"], "minimum_sightings": 1}),
     "brands": (yaml.safe_load("x: json")["x"], {"type": "unique_list", "event": ORDER, "property": "products[].brand"}),
     "count_brands": ("integer", {"type": "unique_count", "event": ORDER, "property": "products[].brand"}),
     "cheap_items": ("integer", {"type": "count", "event": ORDER, "where": {"products[].price": {"less_than": 10}}}),
@@ -154,6 +158,9 @@ def expected(orders: list[dict], added: list[datetime], as_of: datetime) -> dict
     items = [item for o in orders for item in o["products"]]
     brands = [item["brand"] for item in items if item["brand"] is not None]
     coupons = Counter(o["coupon"] for o in orders if o["coupon"])
+    before = [o for o in orders if as_of - timedelta(weeks=3) < o["at"] <= as_of - timedelta(hours=216)]
+    paid_in = Counter(o["currency"] for o in recent if o["currency"])
+    paid_before = Counter(o["currency"] for o in before if o["currency"])
     days = sorted({o["at"].date() for o in orders})
     runs: list[list] = []
     for day in days:
@@ -170,9 +177,7 @@ def expected(orders: list[dict], added: list[datetime], as_of: datetime) -> dict
     return {
         "orders": len(orders),
         "orders_9_days": len(recent),
-        "orders_before": sum(
-            as_of - timedelta(weeks=3) < o["at"] <= as_of - timedelta(hours=216) for o in orders
-        ),
+        "orders_before": len(before),
         "revenue": sum(values) if values else None,
         "revenue_eur": sum(o["revenue"] * rates[o["currency"]](o["at"]) for o in orders if o["revenue"] is not None)
         if values else None,
@@ -185,6 +190,8 @@ def expected(orders: list[dict], added: list[datetime], as_of: datetime) -> dict
         "first_revenue": float(min(with_revenue)[1]) if with_revenue else None,
         "coupon": min((c for c in coupons if coupons[c] >= 2), key=lambda c: (-coupons[c], c), default=None),
         "brand": min(seen, key=lambda b: (-seen[b], b), default=None),
+        "currency_9_days": min((c for c in paid_in if paid_in[c] >= 2), key=lambda c: (-paid_in[c], c), default=None),
+        "currency_before": min(paid_before, key=lambda c: (-paid_before[c], c), default=None),
         "brands": sorted(seen) or None,
         "count_brands": len(seen),
         "cheap_items": sum(item["price"] < 10 for item in items),
@@ -291,6 +298,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"type": "count", "event": ORDER, "where": {"coupon": {"less_than": 3}}}, "needs a number"),
     ({"type": "count", "event": ORDER, "where": {"revenue": "much"}}, "is no number"),
     ({"type": "counter", "event": ORDER}, "is not one of count"),
+    ({"type": "most_frequent", "event": ORDER, "property": "coupon", "minimum_sightings": 0}, "is at least 1"),
     ({"type": "count", "event": ORDER, "propertie": "x"}, "'propertie' is nothing that a count has"),
     ({"type": "ratio", "of": ["wrong", "other"]}, "'other' is no trait of this model that stands before it"),
     ({"type": "count", "event": ADDED}, "add 'product_added' to the reads"),
