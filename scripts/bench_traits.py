@@ -155,6 +155,8 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the warehouse")
     options = parser.parse_args()
     folder = options.folder.resolve()
+    # What a run that failed left behind would not be built again, and so not be measured.
+    shutil.rmtree(folder, ignore_errors=True)
     project = make_project(folder, "duckdb")
     build(project, command="seed")
     new = options.events // 100
