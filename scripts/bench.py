@@ -92,6 +92,9 @@ def make_project(folder: Path, target: str, memory: str = "5GB") -> Project:
     folder.mkdir(parents=True, exist_ok=True)
     output: dict = {"type": target, "schema": "cdi", "threads": 2}
     if target == "duckdb":
+        # What a run that failed left behind would not be built again, and so not be measured.
+        for name in ("bench.duckdb", "bench.duckdb.wal"):
+            (folder / name).unlink(missing_ok=True)
         settings = {"memory_limit": memory, "preserve_insertion_order": "false"}
         output |= {"path": str(folder / "bench.duckdb"), "settings": settings}
     else:

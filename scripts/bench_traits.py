@@ -130,7 +130,7 @@ def doubled(folder: Path) -> Path:
     """The project with every trait of orders and of browsing declared twice, in a folder of its own."""
     root = folder / "doubled"
     left_out = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*", "__pycache__")
-    shutil.copytree(ROOT, root, ignore=left_out)
+    shutil.copytree(ROOT, root, ignore=left_out, dirs_exist_ok=True)
     for name in ("order_traits", "browsing_traits"):
         path = root / f"models/profiles/traits/{name}.yml"
         content = yaml.safe_load(path.read_text())
@@ -155,8 +155,6 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the warehouse")
     options = parser.parse_args()
     folder = options.folder.resolve()
-    # What a run that failed left behind would not be built again, and so not be measured.
-    shutil.rmtree(folder, ignore_errors=True)
     project = make_project(folder, "duckdb")
     build(project, command="seed")
     new = options.events // 100

@@ -108,8 +108,9 @@ def show_syncs(console: Console, results: list[SyncResult], dry_run: bool = Fals
                 f"{item.sync}: {item.refused_again:,} rows were refused as they were before (cdi.sync_rejected).",
                 highlight=False,
             )
-        if item.problem and item.is_set_up and (item.failed or not item.refused_again):
-            console.print(f"[red]{item.sync}[/]: {escape(item.problem)}", highlight=False)
+        if item.problem and item.is_set_up:
+            name = item.sync if item.refused_again and not item.failed else f"[red]{item.sync}[/]"
+            console.print(f"{name}: {escape(item.problem)}", highlight=False)
         if item.sample:
             rows = Table(*(name.removeprefix("cdi_") for name in item.sample[0]), title=item.sync, box=None)
             for row in item.sample:

@@ -22,11 +22,6 @@ select
     max(case when channel = 'store' then last_event_at end) as last_in_store_at,
     cast(sum(count_events) as {{ dbt.type_int() }}) as count_events,
     cast(count(distinct active_on) as {{ dbt.type_int() }}) as count_active_days,
-    -- Faster than to collect the different ones.
-    cast(
-        {% for channel in ['web', 'mobile', 'server', 'store', 'payment', 'crm'] -%}
-        max(case when channel = '{{ channel }}' then 1 else 0 end){{ '\n        + ' if not loop.last }}
-        {%- endfor %} as {{ dbt.type_int() }}
-    ) as count_channels
+    cast(count(distinct channel) as {{ dbt.type_int() }}) as count_channels
 from activity
 group by 1
