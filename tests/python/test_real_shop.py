@@ -46,11 +46,12 @@ def test_the_whole_shop_reconciles_after_the_whole_job(project: Project):
 
 def reconcile(project: Project, file: Path) -> int:
     """Hold what was built against the file; returns its number of lines."""
-    lines, revenue, customers = duckdb.execute(
-        "select count(*), sum(Quantity::int * UnitPrice::decimal(18, 3)), count(distinct CustomerID)"
-        " from read_csv($path, all_varchar = true)",
-        {"path": str(file)},
-    ).fetchone()
+    with duckdb.connect() as connection:
+        [(lines, revenue, customers)] = connection.execute(
+            "select count(*), sum(Quantity::int * UnitPrice::decimal(18, 3)), count(distinct CustomerID)"
+            " from read_csv($path, all_varchar = true)",
+            {"path": str(file)},
+        ).fetchall()
     field = "json_extract_string(properties, '{}')" if project.dialect == "duckdb" else "(properties ->> '{}')"
     with connect(project) as warehouse:
         in_events, money = warehouse.query(
