@@ -37,7 +37,7 @@ from cdi.sync.tools.json_values import rows_to_json, to_json
 from cdi.warehouse import connect
 
 SECRET = "not-a-real-secret"
-STATE_TABLES = ("sync_state", "sync_in_flight", "sync_runs", "sync_changes", "sync_rejected")
+STATE_TABLES = ("sync_state", "sync_runs", "sync_changes", "sync_rejected")
 
 
 def declare(tool: str, key: str = "profile_id", **options) -> DeclaredSync:
@@ -229,7 +229,7 @@ def test_a_dry_run_sends_and_changes_nothing(project, people, receiver):
     # As a run leaves it that was killed with a row on its way.
     people.execute("update cdi.sync_runs set sent_to = 4")
     people.execute(
-        "insert into cdi.sync_in_flight (sync, run_id, number, key, kind, row_hash)"
+        "insert into cdi.sync_state (sync, run_id, number, key, kind, row_hash)"
         " select sync, run_id, 4, 'p00', 'added', 'x' from cdi.sync_runs"
     )
     before = [people.query(f"select * from cdi.{name} order by 1, 2") for name in STATE_TABLES]
@@ -565,7 +565,8 @@ def test_killed_at_any_moment_it_loses_nothing_and_repeats_no_more_than_a_page_e
     with connect(project) as warehouse:
         # Whoever leaves the model now is removed, also out of the page that was in flight.
         warehouse.execute(
-            "delete from activation.people where profile_id in (select distinct key from cdi.sync_in_flight)"
+            "delete from activation.people where profile_id in"
+            " (select key from cdi.sync_state where number is not null)"
         )
         run_sync(project, warehouse, WEBHOOK)
         wanted = dict(warehouse.query("select profile_id, cast(revenue as double precision) from activation.people"))

@@ -18,7 +18,7 @@ from cdi.sync.declared import DeclaredSync, Field
 from cdi.sync.deliver import run_sync
 from cdi.sync.tools import http
 
-STATE_TABLES = ("sync_state", "sync_in_flight", "sync_runs", "sync_changes", "sync_rejected")
+STATE_TABLES = ("sync_state", "sync_runs", "sync_changes", "sync_rejected")
 
 
 @pytest.fixture

@@ -137,7 +137,6 @@ def scrub(warehouse: Warehouse) -> None:
 def keys_of_syncs(warehouse: Warehouse, manifest: Any) -> list[tuple[str, str]]:
     """(sync, a select of the keys that a batch's people have there) of the syncs that ever delivered something."""
     known = {row[0] for row in warehouse.query("select distinct sync from cdi.sync_state")}
-    known |= {row[0] for row in warehouse.query("select distinct sync from cdi.sync_in_flight")}
     found = []
     graph = IdentityTables.of(manifest)["identity_graph"]
     people = (
@@ -165,7 +164,7 @@ def tools_of(warehouse: Warehouse, manifest: Any, batch_id: str) -> dict[str, in
     """How many rows of a batch's people each sync delivered."""
     counts = {
         sync: warehouse.query(
-            f"select count(*) from cdi.sync_state where sync = $sync and key in ({keys})",
+            f"select count(distinct key) from cdi.sync_state where sync = $sync and key in ({keys})",
             {"sync": sync, "batch": batch_id},
         )[0][0]
         for sync, keys in keys_of_syncs(warehouse, manifest)
@@ -179,8 +178,7 @@ def _queue(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) ->
     return warehouse.execute(
         "insert into cdi.deletion_requests (batch_id, sync, key, status, requested_at)"
         " select distinct $batch, $sync, key, 'INITIALIZED', cast($now as timestamp)"
-        " from (select sync, key from cdi.sync_state union select sync, key from cdi.sync_in_flight) as held"
-        f" where sync = $sync and key in ({keys})",
+        f" from cdi.sync_state where sync = $sync and key in ({keys})",
         {**batch, "sync": sync, "now": now()},
     )
 
@@ -188,9 +186,8 @@ def _queue(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) ->
 def _forget(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) -> int:
     """The warehouse no longer knows that the tool has them, and so the tool is not told."""
     _forget_history(warehouse, batch, sync, keys)
-    return sum(
-        warehouse.execute(f"delete from cdi.{table} where sync = $sync and key in ({keys})", {**batch, "sync": sync})
-        for table in ("sync_state", "sync_in_flight")
+    return warehouse.execute(
+        f"delete from cdi.sync_state where sync = $sync and key in ({keys})", {**batch, "sync": sync}
     )
 
 

@@ -117,7 +117,7 @@ def _delivered(warehouse: Warehouse, manifest: Any, batch: dict[str, str]) -> li
         {"sync": sync, "key": key, "delivered_at": delivered_at}
         for sync, keys in keys_of_syncs(warehouse, manifest)
         for key, delivered_at in warehouse.query(
-            f"select key, delivered_at from cdi.sync_state where sync = $sync and key in ({keys})",
+            f"select key, delivered_at from cdi.sync_state where sync = $sync and number is null and key in ({keys})",
             {**batch, "sync": sync},
         )
     ]

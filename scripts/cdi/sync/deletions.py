@@ -61,7 +61,7 @@ def deliver_deletions(project: Project, warehouse: Warehouse, declared: Declared
     with warehouse.transaction():
         done = "key in (select key from cdi.deletion_requests where " + _OPEN + ")"
         if tool.can_delete:
-            for table in ("sync_state", "sync_in_flight", "sync_rejected", "sync_changes"):
+            for table in ("sync_state", "sync_rejected", "sync_changes"):
                 warehouse.execute(f"delete from cdi.{table} where sync = $sync and {done}", sync)
             warehouse.execute(
                 "insert into cdi.sync_runs (run_id, number, sync, started_at, finished_at, status, planned_removed,"

@@ -238,21 +238,23 @@ def _send_pages(state: State, plan: Plan, tool: Tool, stop: Stop) -> tuple[int, 
         def make(first: int) -> Future[tuple[Page, Callable[[], Outcome]]] | None:
             return ahead.submit(_prepared, state, plan, tool, first) if first <= plan.total else None
 
-        coming = make(1)
-        while coming and stop.signal is None:
+        coming = make(1) if stop.signal is None else None
+        if coming:
+            state.sending(coming.result()[0].last)
+        while coming:
             page, send = coming.result()
-            state.sending(page.last)
             coming = make(page.last + 1)
             outcome = _answer(page, send)
+            failures = _failures(page, outcome)
+            delivered += page.rows.num_rows - len(failures)
+            problem = mask_secrets(outcome.problem) or problem
             if coming:
                 # The connection to the warehouse is one.
                 wait([coming])
-            failures = _failures(page, outcome)
-            state.settled(page.last, failures)
-            delivered += page.rows.num_rows - len(failures)
-            problem = mask_secrets(outcome.problem) or problem
-            if outcome.is_over:
-                break
+            if outcome.is_over or stop.signal is not None:
+                coming = None
+            leaves_next = coming is not None and coming.exception() is None
+            state.settled(page.last, failures, coming.result()[0].last if leaves_next else None)
     tool.finish()
     return delivered, problem
 

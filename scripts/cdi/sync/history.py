@@ -8,6 +8,7 @@ from typing import Any
 
 from cdi.project import Project
 from cdi.sync.declared import declared_syncs
+from cdi.sync.state import DELIVERIES
 from cdi.warehouse import connect, quote
 
 
@@ -54,7 +55,7 @@ def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
         doubt = dict(
             warehouse.query(
                 "select sync, count(distinct key) from (select planned.sync, planned.key"
-                " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
+                " from cdi.sync_state as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
                 " and planned.number > coalesce(run.settled_to, 0) and planned.number <= run.sent_to"
                 " union all select sync, key from cdi.sync_state where row_hash = '') as unsure group by 1"
             )
@@ -95,7 +96,7 @@ def sent_about(project: Project, key: str, graph: tuple[str, str] = ("identity",
             keys += f" union select profile_id from {quote(*graph)} where identifier = $key"
         rows = warehouse.query(
             f"with keys as ({keys})"
-            " select delivered_at, sync, operation, 'delivered' from cdi.sync_changes where key in"
+            f" select delivered_at, sync, operation, 'delivered' from ({DELIVERIES}) as deliveries where key in"
             " (select key from keys) union all"
             " select rejected_at, sync, operation, reason from cdi.sync_rejected where key in (select key from keys)"
             " order by 1, 2",

@@ -2,9 +2,10 @@
 
 All in schema cdi. No table holds a value of a row but its key: what was delivered is known by a hash.
 
-A run writes its plan into cdi.sync_in_flight, numbered. How far it is stands in two columns of cdi.sync_runs, written
-page by page: `sent_to` before a page leaves, `settled_to` when the tool has answered. What that means for the state is
-worked out for many pages at once (`take_over`): by the run itself, or by the next one if it was killed.
+A run writes its plan into cdi.sync_state, numbered: each row as the tool will hold it, beside the one that it holds.
+How far it is stands in two columns of cdi.sync_runs, written page by page: `sent_to` before a page leaves, `settled_to`
+when the tool has answered. What that means for the state is worked out for many pages at once (`take_over`), by the
+run itself or by the next one if it was killed: a planned row loses its number, and the one that it replaces goes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import difflib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import duckdb
 import psycopg
@@ -26,14 +28,14 @@ from cdi.warehouse import UNAVAILABLE, Warehouse, now, quote
 
 _KINDS = ("added", "changed", "removed")
 _TABLES = {
-    # row_hash is empty where the tool may or may not hold what was sent last (sent_hash, under message_id);
-    # delivered_at is null until it confirmed. field_hashes: only for tools that want no more than what changed.
+    # Rows without a number: what the tool holds. row_hash is empty where it may or may not hold what was sent last
+    # (sent_hash, under message_id); delivered_at is null until it confirmed. field_hashes: only for tools that want no
+    # more than what changed.
+    # Rows with a number: what the run under way is to deliver and has not taken over; kind is added, changed or
+    # removed, message_id is null where it is made of run and number, and in_doubt says whether the tool may hold it.
     "sync_state": "sync text, key text, row_hash text, delivered_at timestamp, run_id text, sent_hash text,"
-    " message_id text, field_hashes text",
-    # What the run under way is to deliver and has not taken over into the state.
-    "sync_in_flight": "sync text, run_id text, number bigint, key text, kind text, row_hash text, message_id text,"
-    " in_doubt boolean, field_hashes text",
-    # Which of these the tool did not take, and why; is_rejected: because of what is in the row.
+    " message_id text, field_hashes text, number bigint, kind text, in_doubt boolean",
+    # Which rows of a plan the tool did not take, and why; is_rejected: because of what is in the row.
     "sync_failures": "sync text, number bigint, reason text, in_doubt boolean, is_rejected boolean",
     # number counts a sync's runs, whatever the clock says. refused_again: of the rows that failed, those that the tool
     # had refused before because of what is in them.
@@ -41,7 +43,8 @@ _TABLES = {
     + ", ".join(f"{part}_{kind} bigint" for part in ("planned", "delivered", "failed") for kind in _KINDS)
     + ", rejected bigint, message text, resent bigint, sent_to bigint, settled_to bigint, settled_at timestamp,"
     " refused_again bigint",
-    # Every row that a tool took, ever; delivered_at is when the run last heard of the tool before it wrote this down.
+    # Every row that a tool took, ever, but for those that it holds; delivered_at is when the run last heard of the tool
+    # before it wrote this down.
     "sync_changes": "run_id text, sync text, key text, operation text, delivered_at timestamp",
     # What a tool does not have, and why: until it takes the row or the row leaves the model.
     "sync_rejected": "run_id text, sync text, key text, operation text, reason text, count_rows bigint,"
@@ -50,14 +53,23 @@ _TABLES = {
     "sync_since": "sync text, since timestamp",
 }
 
+DELIVERIES = (
+    "select run_id, sync, key, operation, delivered_at from cdi.sync_changes"
+    " union select run_id, sync, key, 'upsert' as operation, delivered_at from cdi.sync_state"
+    " where delivered_at is not null"
+)
+"""SQL: a row per row that a tool took, ever."""
+
 TAKE_OVER_SECONDS = 30.0
 """How long a run collects what was answered before it moves the state."""
 
 KEY, HASH, MESSAGE = "cdi_key", "cdi_hash", "cdi_message_id"
+_IS_HELD = "sync = $sync and number is null"
+_IS_PLANNED = "sync = $sync and number is not null"
+_SETTLED = "sync = $sync and run_id = $run_id and number <= $settled_to"
 _NUMBER, _KIND, _KEPT, _IN_DOUBT = "cdi_number", "cdi_kind", "cdi_kept_id", "cdi_in_doubt"
 # Hashes of single fields: as they are now, and of what the tool holds for sure.
 _FIELDS, _HELD = "cdi_fields", "cdi_held"
-_OPERATION = "case when kind = 'removed' then 'remove' else 'upsert' end"
 _WANTED = {
     "mirror": "added, changed, removed", "audience": "added, changed, removed", "upsert": "added, changed, merged",
     "update": "added, changed, merged", "create": "added", "append": "added",
@@ -164,10 +176,10 @@ class State:
         What was on its way then the tool may hold: it is sent again or removed, whatever the state said before.
         """
         self.take_over()
-        if self._number("select count(*) from cdi.sync_in_flight where sync = $sync", {"sync": self.sync.name}):
+        if self._number(f"select count(*) from cdi.sync_state where {_IS_PLANNED}", {"sync": self.sync.name}):
             self._doubt(
-                "select planned.key, planned.run_id, planned.kind, planned.row_hash, planned.message_id"
-                " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
+                "select planned.key, planned.run_id, planned.number, planned.kind, planned.row_hash, planned.message_id"
+                " from cdi.sync_state as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
                 " where planned.sync = $sync and planned.number <= run.sent_to"
             )
         self._forget_plan()
@@ -177,23 +189,27 @@ class State:
         )
 
     def _doubt(self, rows: str) -> None:
-        """Nobody knows whether the tool holds rows (SQL: key, run_id, kind, row_hash, message_id) as they left."""
-        sent = f"select key, run_id, coalesce(row_hash, kind) as sent_hash, message_id from ({rows})"
+        """Nobody knows whether the tool holds rows (SQL: of a plan, as they are in the state) as they left."""
+        message_id = _message_id("message_id", "run_id", "number")
+        sent = f"select key, run_id, coalesce(row_hash, kind) as sent_hash, {message_id} as message_id from ({rows})"
         self.warehouse.execute(
             "update cdi.sync_state set row_hash = '', sent_hash = sent.sent_hash, message_id = sent.message_id"
-            f" from ({sent} as unheard) as sent where sync_state.sync = $sync and sync_state.key = sent.key",
+            f" from ({sent} as unheard) as sent where sync_state.sync = $sync and sync_state.number is null"
+            " and sync_state.key = sent.key",
             {"sync": self.sync.name},
         )
         self.warehouse.execute(
             "insert into cdi.sync_state (sync, key, row_hash, run_id, sent_hash, message_id)"
             f" select $sync, key, '', run_id, sent_hash, message_id from ({sent} as unheard) as sent where not exists"
-            " (select 1 from cdi.sync_state as held where held.sync = $sync and held.key = sent.key)",
+            " (select 1 from cdi.sync_state as held where held.sync = $sync and held.number is null"
+            " and held.key = sent.key)",
             {"sync": self.sync.name},
         )
 
     def _forget_plan(self) -> None:
-        for table in ("sync_in_flight", "sync_failures"):
-            self.warehouse.execute(f"delete from cdi.{table} where sync = $sync", {"sync": self.sync.name})
+        sync = {"sync": self.sync.name}
+        self.warehouse.execute(f"delete from cdi.sync_state where {_IS_PLANNED}", sync)
+        self.warehouse.execute("delete from cdi.sync_failures where sync = $sync", sync)
 
     def plan(self, scope: Scope = Scope()) -> Plan:
         """Compare the model with what the tool holds, in the warehouse; rows without a key of their own are left out.
@@ -255,6 +271,13 @@ class State:
         differs = "true" if scope.full else f"held.row_hash is distinct from rows.{HASH}"
         if sends_once:
             differs = "(held.delivered_at is null or held.row_hash = '')"
+        # What the tool may hold already keeps the id that it left under. An event has its key, whatever is known of it
+        # by now. All else leaves under an id of its own, also where a row changes and changes back.
+        kept_id = (
+            f"rows.{KEY}"
+            if self.sync.real_mode == "append"
+            else f"case when held.sent_hash = coalesce(rows.{HASH}, 'removed') then held.message_id end"
+        )
         is_asked = (
             f"coalesce(rows.{KEY}, held.key) in (select key from cdi.sync_rejected where sync = $sync)"
             if scope.only_rejected
@@ -280,7 +303,7 @@ class State:
                 coalesce(rows.{KEY}, held.key) as {KEY},
                 rows.{HASH},
                 coalesce(held.row_hash = '', false) as {_IN_DOUBT},
-                case when held.sent_hash = coalesce(rows.{HASH}, 'removed') then held.message_id end as {_KEPT},
+                {kept_id} as {_KEPT},
                 rows.{_FIELDS},
                 case when held.row_hash <> '' and not {scope.full} then held.field_hashes end as {_HELD},
                 {values}
@@ -302,17 +325,10 @@ class State:
             sync,
         )
         # Numbered in a statement of its own, because counting keeps a query on one thread; removals go first.
-        # What is news to the tool leaves under an id of its own, also where a row changes and changes back; what it may
-        # hold already keeps the one that it left under. An event has its key, whatever is known of it by now.
         self.warehouse.execute(
             f"""
             create temporary table cdi_sync_rows as
-            select
-                *,
-                case
-                    when {self.sync.real_mode == "append"} then {KEY}
-                    else coalesce({_KEPT}, concat(cast($run_id as text), '-', {_NUMBER}))
-                end as {MESSAGE}
+            select *
             from (
                 select row_number() over () as {_NUMBER}, * from cdi_sync_changes where {_KIND} = 'removed'
                 union all
@@ -321,20 +337,20 @@ class State:
             ) as numbered
             where {_NUMBER} <= $limit
             """,
-            {"run_id": self.names["run_id"], "limit": 2**62 if scope.limit is None else scope.limit},
+            {"limit": 2**62 if scope.limit is None else scope.limit},
         )
         self.warehouse.execute("drop table cdi_sync_changes")
         self.warehouse.execute(
-            "insert into cdi.sync_in_flight"
+            "insert into cdi.sync_state"
             " (sync, run_id, number, key, kind, row_hash, message_id, in_doubt, field_hashes)"
-            f" select $sync, $run_id, {_NUMBER}, {KEY}, {_KIND}, {HASH}, {MESSAGE}, {_IN_DOUBT}, {_FIELDS}"
+            f" select $sync, $run_id, {_NUMBER}, {KEY}, {_KIND}, {HASH}, {_KEPT}, {_IN_DOUBT}, {_FIELDS}"
             " from cdi_sync_rows",
             self.names,
         )
         if self.warehouse.dialect == "postgres":
             # Without these every page is a scan of everything, and the planner guesses.
             self.warehouse.execute(f"create unique index on cdi_sync_rows ({_NUMBER})")
-            for table in ("cdi_sync_rows", "cdi.sync_in_flight"):
+            for table in ("cdi_sync_rows", "cdi.sync_state"):
                 self.warehouse.execute(f"analyze {table}")
         counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from cdi_sync_rows group by 1"))
         return Plan(
@@ -360,10 +376,11 @@ class State:
     def page(self, plan: Plan, first: int, count: int) -> Page:
         """At most `count` rows from a number on, all removals or all not."""
         last = min(first + count - 1, plan.removed if first <= plan.removed else plan.total)
+        message_id = _message_id(_KEPT, "cast($run_id as text)", _NUMBER)
         batches = self.warehouse.fetch(
-            f"select {MESSAGE}, {_FIELDS}, {_HELD}, {', '.join(map(quote, plan.columns))}"
+            f"select {message_id} as {MESSAGE}, {_FIELDS}, {_HELD}, {', '.join(map(quote, plan.columns))}"
             f" from cdi_sync_rows where {_NUMBER} between $first and $last order by {_NUMBER}",
-            {"first": first, "last": last},
+            {"first": first, "last": last, "run_id": self.names["run_id"]},
         )
         rows = pa.Table.from_batches(batches).combine_chunks()
         unchanged: list[frozenset[str]] = []
@@ -403,8 +420,11 @@ class State:
             {**self.names, "last": last},
         )
 
-    def settled(self, last: int, failures: Mapping[int, Failure]) -> None:
-        """The tool took the rows up to a number, those of `failures` (by their number) excepted; one transaction."""
+    def settled(self, last: int, failures: Mapping[int, Failure], sending: int | None = None) -> None:
+        """The tool took the rows up to a number, those of `failures` (by their number) excepted; one transaction.
+
+        `sending` says the same as the call of that name, in one go.
+        """
         with self.warehouse.transaction():
             if failures:
                 columns = {
@@ -416,9 +436,9 @@ class State:
                 }
                 self.warehouse.append(quote("cdi", "sync_failures"), pa.table(columns).to_reader())
             self.warehouse.execute(
-                "update cdi.sync_runs set settled_to = $last, settled_at = cast($now as timestamp)"
+                "update cdi.sync_runs set settled_to = $last, settled_at = cast($now as timestamp), sent_to = $sent_to"
                 " where run_id = $run_id and sync = $sync",
-                {**self.names, "last": last, "now": now()},
+                {**self.names, "last": last, "now": now(), "sent_to": last if sending is None else sending},
             )
         if time.monotonic() - self._taken_over_at >= TAKE_OVER_SECONDS:
             with self.warehouse.transaction():
@@ -427,76 +447,93 @@ class State:
     def take_over(self) -> None:
         """Move the state for all rows that the tool has answered for, of this run or of one that was killed."""
         self._taken_over_at = time.monotonic()
-        sync = {"sync": self.sync.name}
-        self.warehouse.execute("drop table if exists cdi_sync_settled")
-        self.warehouse.execute(
-            "create temporary table cdi_sync_settled as select planned.key, planned.run_id, planned.kind,"
-            " planned.row_hash, planned.message_id, planned.field_hashes,"
-            " run.settled_at, failed.reason, failed.in_doubt, failed.is_rejected"
-            " from cdi.sync_in_flight as planned inner join cdi.sync_runs as run"
-            " on planned.run_id = run.run_id and planned.number <= run.settled_to"
-            " left join cdi.sync_failures as failed on failed.sync = planned.sync and failed.number = planned.number"
-            " where planned.sync = $sync",
-            sync,
+        runs = self.warehouse.query(
+            "select run_id, settled_to, settled_at from cdi.sync_runs"
+            " where sync = $sync and status = 'running' and settled_to is not null",
+            {"sync": self.sync.name},
         )
+        for run_id, settled_to, settled_at in runs:
+            run = {"sync": self.sync.name, "run_id": run_id, "settled_to": settled_to}
+            self._take_over_refused(run)
+            self._take_over_taken(run, settled_at)
+
+    def _take_over_refused(self, run: dict[str, object]) -> None:
+        """Keep why rows were refused, and plan them no longer; what is settled and still planned was taken."""
+        was_rejected = f"sync = $sync and key in (select key from cdi.sync_state where {_SETTLED})"
+        count = "select count(*) from cdi.sync_failures where sync = $sync"
+        if not self._number(count, {"sync": self.sync.name}):
+            self.warehouse.execute(f"delete from cdi.sync_rejected where {was_rejected}", run)
+            return
+        self.warehouse.execute("drop table if exists cdi_sync_refused")
         self.warehouse.execute(
-            "delete from cdi.sync_state where sync = $sync and key in"
-            " (select key from cdi_sync_settled where reason is null)",
-            sync,
+            "create temporary table cdi_sync_refused as select planned.key, planned.run_id, planned.number,"
+            " planned.kind, planned.row_hash, planned.message_id, failed.reason, failed.in_doubt, failed.is_rejected"
+            f" from (select * from cdi.sync_state where {_SETTLED}) as planned inner join cdi.sync_failures as failed"
+            " on failed.sync = planned.sync and failed.number = planned.number",
+            run,
         )
+        self._doubt("select * from cdi_sync_refused where in_doubt")
         self.warehouse.execute(
-            "insert into cdi.sync_state (sync, key, row_hash, delivered_at, run_id, field_hashes)"
-            " select $sync, key, row_hash, settled_at, run_id, field_hashes from cdi_sync_settled"
-            " where reason is null and kind <> 'removed'",
-            sync,
+            "update cdi.sync_runs set refused_again = refused_again + (select count(*) from cdi_sync_refused"
+            " where is_rejected and key in (select key from cdi.sync_rejected where sync = $sync and is_rejected))"
+            " where sync = $sync and run_id = $run_id",
+            {"sync": run["sync"], "run_id": run["run_id"]},
         )
-        self.warehouse.execute(
-            "insert into cdi.sync_changes (run_id, sync, key, operation, delivered_at)"
-            f" select run_id, $sync, key, {_OPERATION}, settled_at from cdi_sync_settled where reason is null",
-            sync,
-        )
-        if self._number("select count(*) from cdi_sync_settled where reason is not null"):
-            self._doubt("select key, run_id, kind, row_hash, message_id from cdi_sync_settled where in_doubt")
-            self.warehouse.execute(
-                "update cdi.sync_runs set refused_again = refused_again + (select count(*) from cdi_sync_settled as"
-                " settled where settled.run_id = sync_runs.run_id and settled.is_rejected and settled.key in"
-                " (select key from cdi.sync_rejected where sync = $sync and is_rejected))"
-                " where sync = $sync and run_id in (select run_id from cdi_sync_settled)",
-                sync,
-            )
-        self.warehouse.execute(
-            "delete from cdi.sync_rejected where sync = $sync and key in (select key from cdi_sync_settled)", sync
-        )
+        self.warehouse.execute(f"delete from cdi.sync_rejected where {was_rejected}", run)
         self.warehouse.execute(
             "insert into cdi.sync_rejected"
             " (run_id, sync, key, operation, reason, count_rows, rejected_at, is_rejected)"
-            f" select run_id, $sync, key, {_OPERATION}, reason, 1, settled_at, is_rejected from cdi_sync_settled"
-            " where reason is not null",
-            sync,
-        )
-        counts = ", ".join(
-            f"delivered_{kind} = delivered_{kind} + (select count(*) from cdi_sync_settled as settled where"
-            f" settled.run_id = sync_runs.run_id and settled.kind = '{kind}' and settled.reason is null)"
-            for kind in _KINDS
+            " select refused.run_id, run.sync, refused.key,"
+            " case when refused.kind = 'removed' then 'remove' else 'upsert' end,"
+            " refused.reason, 1, run.settled_at, refused.is_rejected"
+            " from cdi_sync_refused as refused inner join cdi.sync_runs as run on run.run_id = refused.run_id"
+            " where run.sync = $sync",
+            {"sync": run["sync"]},
         )
         self.warehouse.execute(
-            f"update cdi.sync_runs set {counts} where sync = $sync and run_id in (select run_id from cdi_sync_settled)",
-            sync,
+            f"delete from cdi.sync_state where {_SETTLED} and number in (select number from cdi_sync_refused)", run
+        )
+        self.warehouse.execute("delete from cdi.sync_failures where sync = $sync", {"sync": run["sync"]})
+        self.warehouse.execute("drop table cdi_sync_refused")
+
+    def _take_over_taken(self, run: dict[str, object], settled_at: datetime) -> None:
+        """Put what the tool took in the place of what it held before, which is history."""
+        counts = ", ".join(f"count(*) filter (where kind = '{kind}') as {kind}" for kind in _KINDS)
+        added = ", ".join(f"delivered_{kind} = delivered_{kind} + taken.{kind}" for kind in _KINDS)
+        self.warehouse.execute(
+            f"update cdi.sync_runs set {added} from (select {counts} from cdi.sync_state where {_SETTLED}) as taken"
+            " where sync = $sync and run_id = $run_id",
+            run,
+        )
+        # What is simply new replaces nothing.
+        replaced = (
+            f"{_IS_HELD} and key in (select key from cdi.sync_state where {_SETTLED} and (kind <> 'added' or in_doubt))"
         )
         self.warehouse.execute(
-            "delete from cdi.sync_in_flight where sync = $sync and number <="
-            " (select settled_to from cdi.sync_runs where sync_runs.run_id = sync_in_flight.run_id)",
-            sync,
+            "insert into cdi.sync_changes (run_id, sync, key, operation, delivered_at)"
+            " select run_id, sync, key, 'upsert', delivered_at from cdi.sync_state"
+            f" where delivered_at is not null and {replaced}",
+            run,
         )
-        self.warehouse.execute("delete from cdi.sync_failures where sync = $sync", sync)
-        self.warehouse.execute("drop table cdi_sync_settled")
+        self.warehouse.execute(f"delete from cdi.sync_state where {replaced}", run)
+        self.warehouse.execute(
+            "insert into cdi.sync_changes (run_id, sync, key, operation, delivered_at)"
+            " select run_id, sync, key, 'remove', cast($settled_at as timestamp) from cdi.sync_state"
+            f" where {_SETTLED} and kind = 'removed'",
+            {**run, "settled_at": settled_at},
+        )
+        self.warehouse.execute(f"delete from cdi.sync_state where {_SETTLED} and kind = 'removed'", run)
+        self.warehouse.execute(
+            f"update cdi.sync_state set number = null, delivered_at = cast($settled_at as timestamp) where {_SETTLED}",
+            {**run, "settled_at": settled_at},
+        )
 
     def forget_solved(self, scope: Scope) -> None:
         """Rows that were rejected once and that no longer need to be sent are no longer waiting."""
         if scope.is_everything:
             self.warehouse.execute(
                 "delete from cdi.sync_rejected where sync = $sync and (key is null or not exists"
-                " (select 1 from cdi.sync_in_flight as planned where planned.sync = $sync"
+                " (select 1 from cdi.sync_state as planned where planned.sync = $sync and planned.number is not null"
                 " and planned.key = sync_rejected.key))",
                 {"sync": self.sync.name},
             )
@@ -524,8 +561,8 @@ class State:
             )
             if is_full:
                 self.warehouse.execute(
-                    "update cdi.sync_state set row_hash = '' where sync = $sync"
-                    " and key in (select key from cdi.sync_in_flight where sync = $sync and kind = 'changed')",
+                    f"update cdi.sync_state set row_hash = '' where {_IS_HELD}"
+                    f" and key in (select key from cdi.sync_state where {_IS_PLANNED} and kind = 'changed')",
                     {"sync": self.sync.name},
                 )
             self.warehouse.execute(
@@ -560,6 +597,11 @@ class State:
             )
 
 
+def _message_id(kept: str, run_id: str, number: str) -> str:
+    """SQL for the id under which a row of a plan leaves."""
+    return f"coalesce({kept}, concat({run_id}, '-', {number}))"
+
+
 NEXT_RUN = "(select 1 + count(*) from cdi.sync_runs where sync = $sync)"
 """SQL: the number of a sync's next run."""
 _PLANNED, _DELIVERED = (f"({' + '.join(f'{part}_{kind}' for kind in _KINDS)})" for part in ("planned", "delivered"))
@@ -585,4 +627,6 @@ def create_state_tables(warehouse: Warehouse) -> None:
     if warehouse.dialect == "postgres":
         warehouse.execute("create index if not exists sync_state_key on cdi.sync_state (sync, key)")
         warehouse.execute("create index if not exists sync_changes_key on cdi.sync_changes (key, sync)")
-        warehouse.execute("create index if not exists sync_in_flight_number on cdi.sync_in_flight (sync, number)")
+        warehouse.execute(
+            "create index if not exists sync_state_number on cdi.sync_state (sync, number) where number is not null"
+        )
