@@ -76,7 +76,7 @@ def main() -> None:
     )
     project = SimpleNamespace(root=Path())
     with tempfile.TemporaryDirectory() as folder:
-        with open_warehouse(Path(folder), options.rows, "250MB") as warehouse:
+        with open_warehouse(Path(folder), options.rows, "210MB") as warehouse:
             print(f"{options.rows:,} rows, 500 a request")
             first = timed("first sync", lambda: run_sync(project, warehouse, declared))
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

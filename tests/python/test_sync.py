@@ -45,6 +45,8 @@ def declare(tool: str, key: str = "profile_id", **options) -> DeclaredSync:
 
 
 WEBHOOK = declare("webhook", url_env="CDI_TEST_URL", secret_env="CDI_TEST_SECRET", batch_size=4)
+ONE_BY_ONE = declare("webhook", url_env="CDI_TEST_URL", secret_env="CDI_TEST_SECRET", batch_size=4, connections=1)
+"""Where the order of requests matters."""
 
 
 @pytest.fixture
@@ -103,6 +105,8 @@ faults = st.lists(st.sampled_from([500, 429, 400, "drop", None]), max_size=6)
 @example(steps=[(ONE, []), (OTHER, ["drop", "drop"]), (ONE, [])])
 @example(steps=[(ONE, ["drop", "drop"]), (OTHER, ["drop", "drop"]), (ONE, [])])
 @example(steps=[(ONE, []), ({}, []), (ONE, []), ({}, [])])
+# Refused again, because of what is in it.
+@example(steps=[(ONE, []), ({}, [400]), ({}, [400])])
 def test_the_tool_ends_up_with_what_the_model_holds(project, people, receiver, steps):
     for table in STATE_TABLES:
         people.execute(f"delete from cdi.{table}")
@@ -113,7 +117,8 @@ def test_the_tool_ends_up_with_what_the_model_holds(project, people, receiver, s
             fill(people, rows)
             receiver.faults.answers = list(answers)
             result = run_sync(project, people, WEBHOOK)
-            assert result.delivered + result.failed == result.added + result.changed + result.removed
+            heard = result.delivered + result.failed + result.refused_again
+            assert heard == result.added + result.changed + result.removed
     receiver.faults.answers = []
     run_sync(project, people, WEBHOOK)
     assert held(receiver) == steps[-1][0]
@@ -151,7 +156,7 @@ def test_a_refused_batch_is_sent_again_with_its_newest_values(project, people, r
     fill(people, same(8))
     # A batch of four, its halves, and each row.
     receiver.faults.answers = [400] * 7
-    result = run_sync(project, people, WEBHOOK)
+    result = run_sync(project, people, ONE_BY_ONE)
     assert (result.delivered, result.failed, result.problem) == (4, 4, "HTTP 400 Bad Request")
     run = people.query(
         "select status, planned_added, delivered_added, failed_added, failed_changed, message from cdi.sync_runs"
@@ -161,7 +166,7 @@ def test_a_refused_batch_is_sent_again_with_its_newest_values(project, people, r
         "select distinct operation, reason, count_rows, count(*) from cdi.sync_rejected group by 1, 2, 3"
     ) == [("upsert", "HTTP 400 Bad Request", 1, 4)]
     fill(people, same(8, 7.0))
-    result = run_sync(project, people, WEBHOOK)
+    result = run_sync(project, people, ONE_BY_ONE)
     assert (result.added, result.changed, result.failed) == (4, 4, 0)
     assert held(receiver) == same(8, 7.0)
 
@@ -169,13 +174,13 @@ def test_a_refused_batch_is_sent_again_with_its_newest_values(project, people, r
 def test_a_tool_that_is_down_is_given_up_on_and_served_later(project, people, receiver):
     fill(people, same(40))
     receiver.faults.answers = [503] * 200
-    result = run_sync(project, people, WEBHOOK)
+    result = run_sync(project, people, ONE_BY_ONE)
     assert (result.delivered, result.failed) == (0, 40)
     assert result.problem == "HTTP 503 Service Unavailable after 5 attempts"
     # Three batches of five attempts, and the others were spared.
     assert len(receiver.faults.answers) == 200 - 15
     receiver.faults.answers = []
-    result = run_sync(project, people, WEBHOOK)
+    result = run_sync(project, people, ONE_BY_ONE)
     assert (result.added, result.delivered) == (40, 40)
 
 

@@ -43,7 +43,7 @@ PATIENCE = 3
 REJECTIONS = 20
 """Rows rejected before any was taken that make a run give up: then the rows are not the reason."""
 
-PAGE_ROWS = 25_000
+PAGE_ROWS = 20_000
 """Rows that the state moves by at once: what is in doubt after a kill."""
 
 JITTER = 100

@@ -3,7 +3,8 @@
 Each batch is one POST of {sync, run_id, operation, key, rows}; `key` names the field that identifies a row. The
 operation is upsert, remove (no longer in the model) or delete (to be forgotten, by law). Idempotency-Key is the same
 when the same rows are sent again because their fate is not known; X-CDI-Signature is `sha256=` and the HMAC of the
-body. Only 2xx means taken; an answer {"rejected": [{"index": 0, "reason": "..."}]} takes all rows but those.
+body. Two requests go at a time, unless `connections` says otherwise. Only 2xx means taken; an answer
+{"rejected": [{"index": 0, "reason": "..."}]} takes all rows but those.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Webhook(HttpTool):
     options: ClassVar[dict[str, Option]] = {
         "secret_env": Option(),
         "batch_size": Option(int, default=500),
-        "connections": Option(int, default=1),
+        "connections": Option(int, default=2),
     }
     modes = ("mirror", "upsert", "create", "audience", "append")
     can_delete = True
