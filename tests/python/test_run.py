@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -105,6 +106,23 @@ def test_a_failed_gate_stops_what_comes_after_it(project_copy, demo_data: Path, 
         assert receiver.counts["requests"] == 0
     with connect(project_copy) as warehouse:
         assert not warehouse.relation_exists("profiles", "profiles")
+
+
+@pytest.mark.slow
+def test_the_demo_runs_as_a_user_runs_it(project_copy, tmp_path: Path):
+    """In a process of its own, with dbt as it is: other tests run a quicker one (quick_dbt.py)."""
+    command = [
+        sys.executable, "-m", "cdi.cli", "--project-dir", str(project_copy.root), "--profiles-dir",
+        str(project_copy.profiles_dir), "demo", "--people", "200", "--days", "40", "--out", str(tmp_path / "demo"),
+    ]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=project_copy.root, env=environment)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    for words in ("what the tools hold now", "audiences.abandoned_cart", "webhook__high_value_customers"):
+        assert words in answer.stdout
+    with connect(project_copy) as warehouse:
+        assert warehouse.query("select count(*) from cdi.sync_runs where status <> 'succeeded'") == [(0,)]
+        assert warehouse.query("select count(*) from profiles.profiles")[0][0] > 100
 
 
 Command = Callable[..., subprocess.CompletedProcess]
