@@ -271,21 +271,23 @@
     {% endcall %}
 {% endmacro %}
 
-{# Writes down up to where the inputs were read. #}
-{% macro write_by_profile_state(revision, watermarks, definition=none) %}
+{# Writes down up to where the inputs of models were read; definitions: {name of a model: its definition}. #}
+{% macro write_by_profile_state(definitions, revision, watermarks) %}
     {%- set states = cdi.by_profile_inputs_relation() -%}
-    {%- set definition = definition or cdi.by_profile_definition() -%}
     {% call statement('forget_state') %}
-        delete from {{ states }} where model = '{{ cdi.by_profile_name() }}'
+        delete from {{ states }} where model in ('{{ definitions | join("', '") }}')
     {% endcall %}
     {% call statement('write_state') %}
         insert into {{ states }} (model, input, definition, as_of, revision, newest_load, newest_revision)
+        {%- for name, definition in definitions.items() %}
+        {%- set is_last = loop.last -%}
         {%- for input, newest in watermarks.items() %}
         select
-            '{{ cdi.by_profile_name() }}', '{{ input }}', '{{ definition }}', {{ cdi.as_of() }}, {{ revision }},
+            '{{ name }}', '{{ input }}', '{{ definition }}', {{ cdi.as_of() }}, {{ revision }},
             {{ newest if newest is string else 'cast(null as ' ~ dbt.type_timestamp() ~ ')' }},
             {{ newest if newest is number else 'cast(null as ' ~ dbt.type_bigint() ~ ')' }}
-        {%- if not loop.last %} union all {%- endif %}
+        {%- if not loop.last or not is_last %} union all {%- endif %}
+        {%- endfor %}
         {%- endfor %}
     {% endcall %}
 {% endmacro %}
