@@ -10,9 +10,10 @@
     {%- set is_partial = cdi.is_partial() -%}
     {%- set events = cdi.event_conditions(conditions, ['profile_id'], cdi.as_of(), is_partial) -%}
     {%- set traits = cdi.trait_conditions(conditions) -%}
+{% if events.steps -%}
 with
 
-{% if events.steps %}{{ events.steps }},
+{{ events.steps }}
 
 {% endif -%}
 select
