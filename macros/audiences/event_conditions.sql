@@ -105,6 +105,9 @@
         {%- if only_due %}
         and graph.profile_id in (select profile_id from {{ cdi.due_relation() }})
         {%- endif %}
+        {%- if 'account_id' in keys %}
+        and coalesce(events.group_id, memberships.account_id) is not null
+        {%- endif %}
 {% endmacro %}
 
 {# How often events happened, or had an item, that conditions ask for. #}

@@ -31,10 +31,14 @@
     {%- if model.resource_type != 'model' or model.fqn | length != 3 -%}{{ return('') }}{%- endif -%}
     {%- do [ref('merged_profiles'), ref('profile_traits')] -%}
     {%- if not execute or flags.WHICH not in ['run', 'build'] -%}{{ return('') }}{%- endif -%}
-    {%- set states = cdi.once('membership states', cdi.read_membership_states, of_graph=true) -%}
-    {%- if model.name not in cdi.evaluated_audiences()
-        or states.get(model.name, {}).definition != cdi.audience_definition(model) -%}
-        {% do cdi.write_memberships([model.name], states) %}
+    {%- if model.name not in cdi.evaluated_audiences() -%}
+        {% do cdi.write_memberships([model.name], cdi.read_membership_states()) %}
+    {%- else -%}
+        {#- These come after audience_conditions: all find the same. -#}
+        {%- set states = cdi.once('membership states', cdi.read_membership_states, of_graph=true) -%}
+        {%- if states.get(model.name, {}).definition != cdi.audience_definition(model) -%}
+            {% do cdi.write_memberships([model.name], states) %}
+        {%- endif -%}
     {%- endif -%}
     {{ return('') }}
 {% endmacro %}
