@@ -44,6 +44,14 @@
         {% do cdi.create_work_table(due, cdi.due_profiles(inputs, state, watermarks)) %}
         {% call statement('main', fetch_result=true) %}select count(*) from {{ due }}{% endcall %}
         {% if load_result('main').table.rows[0][0] > 0 %}
+            {%- set reads_identifiers = cdi.due_identifiers() | trim in sql -%}
+            {% if reads_identifiers %}
+                {% do cdi.create_work_table(
+                    cdi.due_identifiers(),
+                    'select identifier, profile_id from ' ~ ref('identity_graph') ~ ' where profile_id in (select profile_id from '
+                    ~ due ~ ')'
+                ) %}
+            {% endif %}
             {% do cdi.create_work_table(
                 rows, 'select rows.*, ' ~ revision_column ~ ' from (\n' ~ sql ~ '\n) as rows'
             ) %}
@@ -64,6 +72,7 @@
                 insert into {{ target_relation }} ({{ columns }}) select {{ columns }} from {{ rows }}
             {% endcall %}
             {% do cdi.drop_work_table(rows) %}
+            {% if reads_identifiers %}{% do cdi.drop_work_table(cdi.due_identifiers()) %}{% endif %}
         {% endif %}
         {% do cdi.drop_work_table(due) %}
     {%- else -%}

@@ -422,7 +422,7 @@ def test_conditions_mean_what_they_say_in_every_run(shop: Shop):
         for hour in (6.5, 4, 12, 9.5) if load == 1 else (8, 3.5, 30):
             shop.run("audience_conditions generated left_a_cart nested outside", hour)
             before = check(shop, hour, before)
-    shop.run("audience_conditions+", 30, "--full-refresh")
+    shop.run("audience_conditions generated", 30, "--full-refresh")
     after = check(shop, 30, None)
     names = len(CONDITIONS) + len(TRAITS)
     assert {key: row[2 : 2 + names] for key, row in before.items()} == {
