@@ -211,8 +211,8 @@ def tables_of(warehouse) -> dict[str, list[str]]:
         "select columns.table_schema, columns.table_name, columns.column_name from information_schema.columns"
         " inner join information_schema.tables on columns.table_schema = tables.table_schema"
         " and columns.table_name = tables.table_name where (table_type = 'BASE TABLE' or columns.table_schema in"
-        " ('audiences', 'activation')) and columns.table_schema in ('raw', 'events', 'governance', 'identity', 'profiles',"
-        " 'audiences', 'activation', 'seeds') order by 1, 2, 3"
+        " ('audiences', 'activation')) and columns.table_schema in ('raw', 'events', 'governance', 'identity',"
+        " 'profiles', 'audiences', 'activation', 'seeds') order by 1, 2, 3"
     )
     found: dict[str, list[str]] = {}
     for schema, table, column in rows:
