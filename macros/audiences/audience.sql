@@ -45,9 +45,7 @@ where
 {# Stops a build of an audience alone whose conditions have not been evaluated yet. #}
 {% macro require_evaluated(names) %}
     {%- if execute and flags.INTROSPECT and flags.WHICH in ['run', 'build'] and model.resource_type == 'model' -%}
-        {#- Cheaper than to ask the catalog. -#}
-        {%- set columns = run_query('select * from ' ~ ref('audience_conditions') ~ ' where false').column_names
-            | map('lower') | list -%}
+        {%- set columns = cdi.once('evaluated conditions', cdi.read_evaluated_conditions, of_graph=true) -%}
         {%- if names | reject('in', columns) | list -%}
             {{ exceptions.raise_compiler_error(
                 model.original_file_path ~ ': its conditions are new and have to be evaluated first: dbt build --select'
@@ -55,6 +53,13 @@ where
             ) }}
         {%- endif -%}
     {%- endif -%}
+{% endmacro %}
+
+{# The columns that audience_conditions has. Cheaper than to ask the catalog. #}
+{% macro read_evaluated_conditions() %}
+    {{ return(
+        run_query('select * from ' ~ cdi.relation_of('audience_conditions') ~ ' where false').column_names | map('lower') | list
+    ) }}
 {% endmacro %}
 
 {# Stops where an audience selects a column that there is not. #}
@@ -78,7 +83,7 @@ where
 
 {#
   Conditions joined by a word as SQL, each behind its sentence. columns: {name: SQL} of those about events and traits;
-  those about audiences hold where the joined relation in_<audience> has the profile.
+  those about audiences that are not among them hold where the joined relation in_<audience> has the profile.
 #}
 {% macro conditions_sql(conditions, word, columns) %}
     {%- set parts = [] -%}
@@ -92,8 +97,11 @@ where
             ) -%}
         {%- elif 'audience' in condition -%}
             {%- do parts.append(
-                '-- ' ~ condition.sentence ~ '\nin_' ~ condition.audience ~ '.profile_id is '
-                ~ ('not null' if condition.condition == 'in_audience' else 'null')
+                '-- ' ~ condition.sentence ~ '\n' ~ (
+                    columns[condition.name] if condition.name in columns
+                    else 'in_' ~ condition.audience ~ '.profile_id is '
+                    ~ ('not null' if condition.condition == 'in_audience' else 'null')
+                )
             ) -%}
         {%- else -%}
             {%- do parts.append('-- ' ~ condition.sentence ~ '\n' ~ columns[condition.name]) -%}

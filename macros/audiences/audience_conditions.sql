@@ -1,6 +1,5 @@
 {#
-  The conditions of all audiences, one boolean column each, and the number of the run in which it last changed: see
-  models/audiences/conditions/audience_conditions.sql.
+  The conditions of all audiences, one boolean column each: see models/audiences/conditions/audience_conditions.sql.
 
   reads: the models of events that audiences may ask about; dbt has to know them before it reads other models.
 #}
@@ -11,48 +10,63 @@
     {%- set is_partial = cdi.is_partial() -%}
     {%- set events = cdi.event_conditions(conditions, ['profile_id'], cdi.as_of(), is_partial) -%}
     {%- set traits = cdi.trait_conditions(conditions) -%}
-    {%- set revision = cdi.next_revision(cdi.by_profile_state()) if is_partial else none -%}
+{% if events.steps -%}
 with
 
-{% if events.steps %}{{ events.steps }},
+{{ events.steps }}
 
 {% endif -%}
-evaluated as (
-
-    select
-        profiles.profile_id
-        {%- for condition in conditions if condition.name in events.conditions or condition.name in traits %},
-        -- {{ condition.sentence }}
-        {{ events.conditions.get(condition.name, traits.get(condition.name)) }} as {{ condition.name }}
-        {%- endfor %}
-    from {{ ref('profiles') }} as profiles
-    {%- for relation in events.joins %}
-    left join {{ relation }} on profiles.profile_id = {{ relation }}.profile_id
-    {%- endfor %}
-    {%- if is_partial %}
-    where profiles.profile_id in (select profile_id from {{ cdi.due_relation() }})
-    {%- endif %}
-
-)
-
 select
-    evaluated.profile_id
-    {%- for name in events.conditions | list + traits | list %},
-    evaluated.{{ name }},
-    {% if is_partial -%}
-    case
-        when coalesce(previous.{{ name }}, false) <> evaluated.{{ name }} then cast({{ revision }} as {{ dbt.type_bigint() }})
-        else previous.{{ name }}_flipped
-    end as {{ name }}_flipped
-    {%- else -%}
-    cast(null as {{ dbt.type_bigint() }}) as {{ name }}_flipped
-    {%- endif -%}
+    profiles.profile_id
+    {%- for condition in conditions if condition.name in events.conditions or condition.name in traits %},
+    -- {{ condition.sentence }}
+    {{ events.conditions.get(condition.name, traits.get(condition.name)) }} as {{ condition.name }}
     {%- endfor %}
-from evaluated
+from {{ ref('profiles') }} as profiles
+{%- for relation in events.joins %}
+left join {{ relation }} on profiles.profile_id = {{ relation }}.profile_id
+{%- endfor %}
 {%- if is_partial %}
-left join {{ this }} as previous on evaluated.profile_id = previous.profile_id
+where profiles.profile_id in (select profile_id from {{ cdi.due_relation() }})
 {%- endif %}
 {%- endmacro %}
+
+{#
+  Writes down which conditions changed for whom in a run that makes the profiles that are due, before their new rows
+  (a work table) take the place of those that are there: by these changes people know why somebody entered or left.
+#}
+{% macro write_changed_conditions(rows, revision) %}
+    {%- set differing, columns, changes = [], [], [] -%}
+    {%- for condition in cdi.conditions_of_audiences() if condition.condition in ['did', 'did_not', 'sequence', 'trait'] -%}
+        {%- set name = condition.name -%}
+        {%- do columns.append('made.' ~ name ~ ', coalesce(before.' ~ name ~ ', false) as was_' ~ name) -%}
+        {%- do changes.append(
+            "select profile_id, '" ~ name ~ "' as condition_name, " ~ name ~ ' as holds from compared where ' ~ name ~ ' <> was_' ~ name
+        ) -%}
+    {%- endfor -%}
+    {%- if changes -%}
+        {%- set changed = rows ~ '_changed' -%}
+        {% do cdi.create_work_table(
+            changed,
+            'with compared as (select made.profile_id, ' ~ columns | join(', ') ~ ' from ' ~ rows ~ ' as made left join '
+            ~ this ~ ' as before on made.profile_id = before.profile_id) ' ~ changes | join(' union all ')
+        ) %}
+        {#- Of a condition that had changed before, the newest change counts. -#}
+        {% call statement('forget_changes') %}
+            delete from {{ cdi.changed_conditions() }} as known
+            where exists (
+                select 1
+                from {{ changed }} as changed
+                where changed.profile_id = known.profile_id and changed.condition_name = known.condition_name
+            )
+        {% endcall %}
+        {% call statement('write_changes') %}
+            insert into {{ cdi.changed_conditions() }} (profile_id, condition_name, holds, revision)
+            select profile_id, condition_name, holds, {{ revision }} from {{ changed }}
+        {% endcall %}
+        {% do cdi.drop_work_table(changed) %}
+    {%- endif -%}
+{% endmacro %}
 
 {# For the materialization by_profile: what makes a profile due. #}
 {% macro condition_inputs() %}
@@ -118,13 +132,16 @@ left join {{ this }} as previous on evaluated.profile_id = previous.profile_id
     {{ return(found) }}
 {% endmacro %}
 
-{# The audiences of the graph that are made by cdi.audience, in the order of their names: {name, file, conditions}. #}
+{# The audiences of the graph that are made by cdi.audience, in the order of their names: {name, file, conditions, is_recorded}. #}
 {% macro audiences() %}
     {%- set found = [] -%}
     {%- for node in graph.nodes.values() | sort(attribute='name') if node.resource_type == 'model' -%}
         {%- set tree = node.config.get('meta', {}).get('audience') -%}
         {%- if tree -%}
-            {%- do found.append({'name': node.name, 'file': node.original_file_path, 'conditions': tree.conditions}) -%}
+            {%- do found.append({
+                'name': node.name, 'file': node.original_file_path, 'conditions': tree.conditions,
+                'is_recorded': node.fqn | length == 3,
+            }) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}

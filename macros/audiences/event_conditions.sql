@@ -92,7 +92,7 @@
         events.{{ column }}
         {%- endfor %}
     from {{ relation_of(event) }} as events
-    inner join {{ relation_of('identity_graph') }} as graph on events.identifier = graph.identifier
+    inner join {{ cdi.due_identifiers() if only_due else relation_of('identity_graph') }} as graph on events.identifier = graph.identifier
     {%- if 'account_id' in keys %}
     left join {{ relation_of('account_memberships') }} as memberships
         on events.group_id is null and graph.profile_id = memberships.profile_id
@@ -102,8 +102,8 @@
         {%- for condition in cdi.window_conditions(window, 'events.event_at', as_of) %}
         and {{ condition }}
         {%- endfor %}
-        {%- if only_due %}
-        and graph.profile_id in (select profile_id from {{ cdi.due_relation() }})
+        {%- if 'account_id' in keys %}
+        and coalesce(events.group_id, memberships.account_id) is not null
         {%- endif %}
 {% endmacro %}
 

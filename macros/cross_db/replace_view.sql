@@ -11,6 +11,28 @@
     {% do cdi.take_place(intermediate, relation, existing) %}
 {% endmacro %}
 
+{#- In place where the columns are the same: dropping a view takes those that read it with it. -#}
+{% macro postgres__replace_view(relation, sql) %}
+    {%- set existing = load_cached_relation(relation) -%}
+    {% if existing is none or not existing.is_view %}
+        {{ return(cdi.default__replace_view(relation, sql)) }}
+    {% endif %}
+    {% call statement('main') %}
+        do $cdi$ begin
+            create or replace view {{ relation }} as {{ sql }}
+            ;
+        exception when invalid_table_definition then
+            drop view {{ relation }} cascade;
+            create view {{ relation }} as {{ sql }}
+            ;
+        end $cdi$
+    {% endcall %}
+{% endmacro %}
+
+{% macro redshift__replace_view(relation, sql) %}
+    {{ return(cdi.default__replace_view(relation, sql)) }}
+{% endmacro %}
+
 {% macro duckdb__replace_view(relation, sql) %}
     {%- set existing = load_cached_relation(relation) -%}
     {% if existing is not none and not existing.is_view %}{% do drop_relation_if_exists(existing) %}{% endif %}

@@ -19,6 +19,8 @@
   config definition: the name of a macro that returns what else the rows depend on besides the model's SQL (rules in
   YAML, variables). When it or the SQL's source changed, or the identity graph or a table of `inputs.tables` was built
   anew, everything is.
+  config before_replacing: the name of a macro that is called in a run that makes what is due, with the work table of
+  new rows and the revision, while the rows that they replace are still there.
 
   The SQL says `where {{ cdi.is_due('graph.profile_id') }}`. The table has one more column: `revision`, the number of
   the run that made the row, by which other models see what changed. Up to where inputs were read is kept in
@@ -42,6 +44,14 @@
         {% do cdi.create_work_table(due, cdi.due_profiles(inputs, state, watermarks)) %}
         {% call statement('main', fetch_result=true) %}select count(*) from {{ due }}{% endcall %}
         {% if load_result('main').table.rows[0][0] > 0 %}
+            {%- set reads_identifiers = cdi.due_identifiers() | trim in sql -%}
+            {% if reads_identifiers %}
+                {% do cdi.create_work_table(
+                    cdi.due_identifiers(),
+                    'select identifier, profile_id from ' ~ ref('identity_graph') ~ ' where profile_id in (select profile_id from '
+                    ~ due ~ ')'
+                ) %}
+            {% endif %}
             {% do cdi.create_work_table(
                 rows, 'select rows.*, ' ~ revision_column ~ ' from (\n' ~ sql ~ '\n) as rows'
             ) %}
@@ -52,6 +62,9 @@
             {%- endfor -%}
             {%- set columns = columns | join(', ') -%}
             {% do cdi.write_removed_profiles(due, rows, revision) %}
+            {%- if config.get('before_replacing') -%}
+                {% do context['cdi'][config.get('before_replacing')](rows, revision) %}
+            {%- endif -%}
             {% call statement('delete_due') %}
                 delete from {{ target_relation }} where profile_id in (select profile_id from {{ due }})
             {% endcall %}
@@ -59,6 +72,7 @@
                 insert into {{ target_relation }} ({{ columns }}) select {{ columns }} from {{ rows }}
             {% endcall %}
             {% do cdi.drop_work_table(rows) %}
+            {% if reads_identifiers %}{% do cdi.drop_work_table(cdi.due_identifiers()) %}{% endif %}
         {% endif %}
         {% do cdi.drop_work_table(due) %}
     {%- else -%}
@@ -76,7 +90,7 @@
         {% do cdi.index_by_profile(target_relation) %}
         {% do cdi.write_whole_table(revision) %}
     {%- endif -%}
-    {% do cdi.write_by_profile_state(revision, watermarks) %}
+    {% do cdi.write_by_profile_state({cdi.by_profile_name() | string: cdi.by_profile_definition()}, revision, watermarks) %}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do apply_grants(target_relation, config.get('grants'), should_revoke=not is_partial) %}

@@ -17,6 +17,12 @@
 {% macro due_relation() -%} cdi_{{ model.alias }}_due {%- endmacro %}
 
 {#
+  The work table with the identifiers and profile_id of profiles that are due: SQL that joins several models of events to
+  the graph reads it in a run that is partial, so that the graph is read once. It is there where the SQL names it.
+#}
+{% macro due_identifiers() -%} cdi_{{ model.alias }}_due_identifiers {%- endmacro %}
+
+{#
   Whether this run makes only the profiles that are due. Compiled without a connection it does not, or with
   --vars 'compile_incremental: true' it does.
 #}
@@ -164,16 +170,20 @@
 
 {# A select of the profiles that are due. #}
 {% macro due_profiles(inputs, state, watermarks) %}
-    {%- set parts = [] -%}
+    {%- set parts, identifiers = [], [] -%}
     {%- for name, details in inputs.events.items() -%}
         {%- set condition = cdi.due_events(name, details, state, watermarks) -%}
         {%- if condition -%}
-            {%- do parts.append(
-                'select graph.profile_id from ' ~ ref(name) ~ ' as events inner join ' ~ ref('identity_graph')
-                ~ ' as graph on events.identifier = graph.identifier where ' ~ condition
-            ) -%}
+            {%- do identifiers.append('select events.identifier from ' ~ ref(name) ~ ' as events where ' ~ condition) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- if identifiers -%}
+        {#- The graph is large: it is read once for all events. -#}
+        {%- do parts.append(
+            'select profile_id from ' ~ ref('identity_graph') ~ ' where identifier in (\n' ~ identifiers | join('\nunion all\n')
+            ~ '\n)'
+        ) -%}
+    {%- endif -%}
     {%- for name, columns in inputs.tables.items() -%}
         {%- set conditions = [] -%}
         {%- if watermarks[name] is not none and watermarks[name] != state.newest.get(name) -%}
@@ -271,21 +281,23 @@
     {% endcall %}
 {% endmacro %}
 
-{# Writes down up to where the inputs were read. #}
-{% macro write_by_profile_state(revision, watermarks, definition=none) %}
+{# Writes down up to where the inputs of models were read; definitions: {name of a model: its definition}. #}
+{% macro write_by_profile_state(definitions, revision, watermarks) %}
     {%- set states = cdi.by_profile_inputs_relation() -%}
-    {%- set definition = definition or cdi.by_profile_definition() -%}
     {% call statement('forget_state') %}
-        delete from {{ states }} where model = '{{ cdi.by_profile_name() }}'
+        delete from {{ states }} where model in ('{{ definitions | join("', '") }}')
     {% endcall %}
     {% call statement('write_state') %}
         insert into {{ states }} (model, input, definition, as_of, revision, newest_load, newest_revision)
+        {%- for name, definition in definitions.items() %}
+        {%- set is_last = loop.last -%}
         {%- for input, newest in watermarks.items() %}
         select
-            '{{ cdi.by_profile_name() }}', '{{ input }}', '{{ definition }}', {{ cdi.as_of() }}, {{ revision }},
+            '{{ name }}', '{{ input }}', '{{ definition }}', {{ cdi.as_of() }}, {{ revision }},
             {{ newest if newest is string else 'cast(null as ' ~ dbt.type_timestamp() ~ ')' }},
             {{ newest if newest is number else 'cast(null as ' ~ dbt.type_bigint() ~ ')' }}
-        {%- if not loop.last %} union all {%- endif %}
+        {%- if not loop.last or not is_last %} union all {%- endif %}
+        {%- endfor %}
         {%- endfor %}
     {% endcall %}
 {% endmacro %}

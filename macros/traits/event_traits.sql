@@ -85,6 +85,7 @@
 {# The events of a model with whose they are, and the columns that traits ask for. #}
 {% macro events_of_profiles(event, traits, per, as_of, only_due, known_by, by_ref) %}
     {%- set relation_of = ref if by_ref else cdi.relation_of -%}
+    {%- set is_partial = only_due and cdi.is_partial() -%}
     {%- set needed, currencies = [], {} -%}
     {%- set properties = cdi.event_properties(traits[0].node) -%}
     {%- for trait in traits -%}
@@ -124,7 +125,7 @@
         starts.started_at as session_started_at
         {%- endif %}
     from {{ relation_of(event) }} as events
-    {{ 'left' if per == 'account_id' else 'inner' }} join {{ relation_of('identity_graph') }} as graph
+    {{ 'left' if per == 'account_id' else 'inner' }} join {{ cdi.due_identifiers() if is_partial else relation_of('identity_graph') }} as graph
         on events.identifier = graph.identifier
     {%- if per == 'account_id' %}
     left join {{ relation_of('account_memberships') }} as memberships
@@ -144,9 +145,6 @@
         events.event_at <= {{ as_of }}
         {%- if known_by %}
         and events.loaded_at <= {{ known_by }}
-        {%- endif %}
-        {%- if only_due and cdi.is_partial() %}
-        and {{ cdi.is_due('graph.profile_id') }}
         {%- endif %}
         {%- if per == 'account_id' %}
         and coalesce(events.group_id, memberships.account_id) is not null

@@ -92,9 +92,7 @@ def rows_of(warehouse: Warehouse, table: str, columns: str = "*") -> list[tuple[
             " order by ordinal_position",
             {"schema": schema, "name": name},
         )
-        columns = ", ".join(
-            quote(column) for (column,) in found if column != "revision" and not column.endswith("_flipped")
-        )
+        columns = ", ".join(quote(column) for (column,) in found if column != "revision")
     return sorted(warehouse.query(f"select {columns} from {table}"), key=repr)
 
 

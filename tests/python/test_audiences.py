@@ -348,15 +348,24 @@ def columns_of_generated(manifest: Any) -> list[str]:
 
 
 def conditions_by_identifier(warehouse: Warehouse, names: list[str]) -> dict[str, tuple[Any, ...]]:
-    """Identifier -> (profile_id, revision, a value per condition, then a revision per condition)."""
+    """Identifier -> (profile_id, revision, a value per condition, then per condition the revision that changed it)."""
     columns = ", ".join(f"conditions.{name}" for name in names)
-    flipped = ", ".join(f"conditions.{name}_flipped" for name in names)
-    rows = warehouse.query(
-        f"select graph.identifier, conditions.profile_id, conditions.revision, {columns}, {flipped}"
+    changed = {
+        (profile_id, name): (revision, holds)
+        for profile_id, name, revision, holds in warehouse.query(
+            "select profile_id, condition_name, revision, holds from cdi.changed_conditions"
+        )
+    }
+    found = {}
+    for identifier, profile_id, revision, *values in warehouse.query(
+        f"select graph.identifier, conditions.profile_id, conditions.revision, {columns}"
         " from audiences.audience_conditions as conditions"
         " inner join identity.identity_graph as graph on conditions.profile_id = graph.profile_id"
-    )
-    return {row[0]: row[1:] for row in rows}
+    ):
+        changes = [changed.get((profile_id, name)) for name in names]
+        assert all(change is None or change[1] == value for change, value in zip(changes, values, strict=True))
+        found[identifier] = (profile_id, revision, *values, *(change and change[0] for change in changes))
+    return found
 
 
 def check(shop: Shop, hour: float, before: dict[str, tuple[Any, ...]] | None) -> dict[str, tuple[Any, ...]]:
@@ -413,7 +422,7 @@ def test_conditions_mean_what_they_say_in_every_run(shop: Shop):
         for hour in (6.5, 4, 12, 9.5) if load == 1 else (8, 3.5, 30):
             shop.run("audience_conditions generated left_a_cart nested outside", hour)
             before = check(shop, hour, before)
-    shop.run("audience_conditions", 30, "--full-refresh")
+    shop.run("audience_conditions generated", 30, "--full-refresh")
     after = check(shop, 30, None)
     names = len(CONDITIONS) + len(TRAITS)
     assert {key: row[2 : 2 + names] for key, row in before.items()} == {

@@ -1,5 +1,11 @@
-{{ config(materialized='by_profile', inputs='condition_inputs', definition='condition_definitions') }}
--- One row per profile: which conditions of audiences it meets, and in which run of this table each last changed.
+{{ config(
+    materialized='by_profile',
+    inputs='condition_inputs',
+    definition='condition_definitions',
+    before_replacing='write_changed_conditions',
+    post_hook='{{ cdi.record_evaluated_memberships() }}'
+) }}
+-- One row per profile: which conditions of audiences it meets.
 
 {{ cdi.audience_conditions(reads=[
     'article_read',
