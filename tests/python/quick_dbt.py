@@ -1,7 +1,7 @@
 """dbt made quicker, for tests only: what it makes again and again in one process, to the same end, is made once.
 
-Nothing here changes what dbt compiles, runs, says or raises. dbt spends tens of milliseconds of processor on each node, a
-build of this project has hundreds of nodes, and a third of that time would be this work.
+Nothing here changes what dbt compiles, runs, says or raises. dbt spends tens of milliseconds of processor on each node,
+a build of this project has hundreds of nodes, and a third of that time would be this work.
 """
 
 from __future__ import annotations
