@@ -6,20 +6,24 @@ a build of this project has hundreds of nodes, and a third of that time would be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 from dbt.artifacts.resources import FileHash
 from dbt.clients.jinja import MacroGenerator
 from dbt.constants import PARTIAL_PARSE_FILE_NAME
+from dbt.context.base import BaseContext
+from dbt.context.macro_resolver import TestMacroNamespace
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.context.manifest import ManifestContext
+from dbt.contracts.graph.nodes import Macro
 from dbt.parser.manifest import ManifestLoader
 from dbt.tracking import track_behavior_change_warn
 from dbt_common.clients import agate_helper
-from dbt_common.clients.jinja import MacroFuzzEnvironment
+from dbt_common.clients.jinja import MacroFuzzEnvironment, MacroFuzzTemplate, NativeSandboxTemplate
 from dbt_common.events.base_types import BaseEvent, EventLevel
 from dbt_common.events.event_manager import EventManager
 from support import DATABASE_NAME
@@ -29,7 +33,7 @@ def make_dbt_quick() -> None:
     """Do all of it, once a process."""
     _parse_once_for_all_warehouses()
     _make_events_that_are_read()
-    _make_namespaces_at_once()
+    _make_macros_that_are_called()
     _compile_templates_once()
     _make_type_testers_once()
 
@@ -97,54 +101,81 @@ def _make_events_that_are_read() -> None:
     EventManager.fire_event = fire_if_read
 
 
-class _Macro(MacroGenerator):
-    """A macro in the context of a node: the same, made by one function instead of three."""
+class _Macros(dict[str, MacroGenerator]):
+    """A package's macros for one node, each made when it is asked for."""
 
-    def __init__(self, macro: Any, context: dict[str, Any], node: Any, stack: Any) -> None:
-        self.macro = macro
-        self.context = context
-        self.node = node
-        self.stack = stack
+    def __init__(self, macros: Mapping[str, Macro], make: Callable[[Macro], MacroGenerator]) -> None:
+        self.macros = macros
+        self.make = make
 
+    def __missing__(self, name: str) -> MacroGenerator:
+        self[name] = self.make(self.macros[name])
+        return self[name]
 
-class _Namespace(MacroNamespace):
-    """The macros that a node sees, the nearest first; merged when made, instead of searched for each name."""
+    def __contains__(self, name: object) -> bool:
+        return dict.__contains__(self, name) or name in self.macros
 
-    def __init__(self, *args: Any, **namespaces: Any) -> None:
-        super().__init__(*args, **namespaces)
-        self.merged = {name: macro for macros in reversed([*self._search_order()]) for name, macro in macros.items()}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.merged)
-
-    def __len__(self) -> int:
-        return len(self.merged)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.merged[name]
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401
 
 
-def _make_namespaces_at_once() -> None:
-    """Put the thousand macros that each node gets anew into their dictionaries package by package, not one by one."""
+class _Context(dict[str, Any]):
+    """What a node's Jinja sees: the macros are looked for in their namespace when they are asked for."""
+
+    namespace: Mapping[str, Any] = MappingProxyType({})
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = self.namespace[name]
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return dict.__contains__(self, name) or name in self.namespace
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401
+
+
+def _make_macros_that_are_called() -> None:
+    """Make for each node the macros that it calls: dbt makes all there are, a thousand, twice for most nodes."""
+    begin, to_dict = BaseContext.__init__, ManifestContext.to_dict
+
+    def begin_with_nothing(self: BaseContext, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        self._ctx = _Context()
 
     def build_namespace(
-        self: MacroNamespaceBuilder, macros_by_package: Mapping[str, Mapping[str, Any]], context: dict[str, Any]
+        self: MacroNamespaceBuilder, macros_by_package: Mapping[str, Mapping[str, Macro]], context: dict[str, Any]
     ) -> MacroNamespace:
-        packages = {
-            package: {name: _Macro(macro, context, self.node, self.thread_ctx) for name, macro in macros.items()}
-            for package, macros in macros_by_package.items()
+        def lazily(macros: Mapping[str, Macro]) -> _Macros:
+            return _Macros(macros, lambda macro: MacroGenerator(macro, context, self.node, self.thread_ctx))
+
+        of_project = {
+            name: macros for name, macros in macros_by_package.items() if name not in self.internal_package_names
         }
-        of_adapters: dict[str, Any] = {}
-        for package in reversed(self.internal_package_names_order):
-            of_adapters |= packages.pop(package, {})
-        return _Namespace(
-            global_namespace=packages.get(self.root_package, {}),
-            local_namespace=packages.get(self.search_package, {}),
-            global_project_namespace=of_adapters,
-            packages=packages,
+        of_adapters: dict[str, Macro] = {}
+        for name in reversed(self.internal_package_names_order):
+            of_adapters |= macros_by_package.get(name, {})
+        return MacroNamespace(
+            local_namespace=lazily(of_project.get(self.search_package, {})),
+            global_namespace=lazily(of_project.get(self.root_package, {})),
+            packages={name: lazily(macros) for name, macros in of_project.items()},
+            global_project_namespace=lazily(of_adapters),
         )
 
+    def to_lazy_dict(self: ManifestContext) -> dict[str, Any]:
+        if isinstance(self.namespace, TestMacroNamespace):
+            return to_dict(self)
+        context = super(ManifestContext, self).to_dict()
+        # A macro goes before what dbt itself has under its name.
+        context.update({name: self.namespace[name] for name in [*context] if name in self.namespace})
+        context.namespace = self.namespace
+        return context
+
+    BaseContext.__init__ = begin_with_nothing
     MacroNamespaceBuilder.build_namespace = build_namespace
+    ManifestContext.to_dict = to_lazy_dict
+    # The other kind of template copies its context, with what is in it by then: it looks into it like this kind.
+    NativeSandboxTemplate.new_context = MacroFuzzTemplate.new_context
 
 
 def _compile_templates_once() -> None:
