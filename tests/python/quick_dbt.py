@@ -119,6 +119,10 @@ class _Macros(dict[str, MacroGenerator]):
         return self[name] if name in self else default  # noqa: SIM401
 
 
+# As Jinja's errors call it.
+_Macros.__module__, _Macros.__name__ = "builtins", "dict"
+
+
 class _Context(dict[str, Any]):
     """What a node's Jinja sees: the macros are looked for in their namespace when they are asked for."""
 
