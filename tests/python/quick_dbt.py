@@ -6,6 +6,7 @@ a build of this project has hundreds of nodes, and a third of that time would be
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from dbt.context.manifest import ManifestContext
 from dbt.contracts.graph.nodes import Macro
 from dbt.parser.manifest import ManifestLoader
 from dbt.tracking import track_behavior_change_warn
+from dbt_common import behavior_flags
 from dbt_common.clients import agate_helper
 from dbt_common.clients.jinja import MacroFuzzEnvironment, MacroFuzzTemplate, NativeSandboxTemplate
 from dbt_common.events.base_types import BaseEvent, EventLevel
@@ -36,6 +38,7 @@ def make_dbt_quick() -> None:
     _make_macros_that_are_called()
     _compile_templates_once()
     _make_type_testers_once()
+    _name_the_caller_without_reading_sources()
 
 
 def _parse_once_for_all_warehouses() -> None:
@@ -204,3 +207,19 @@ def _make_type_testers_once() -> None:
         return make(tuple(sorted(text_columns)), tuple(string_null_values))
 
     agate_helper.build_type_tester = build_type_tester
+
+
+def _name_the_caller_without_reading_sources() -> None:
+    """Find the module that declares a flag of dbt by the stack alone.
+
+    dbt reads, each time it makes an adapter, the sources of all functions on the stack, and looks for each through all
+    modules there are: seconds, where tests have loaded many.
+    """
+
+    def default_source() -> str:
+        frame = sys._getframe(1)
+        while frame and frame.f_globals["__name__"] == behavior_flags.__name__:
+            frame = frame.f_back
+        return frame.f_globals["__name__"] if frame else "Unknown"
+
+    behavior_flags.BehaviorFlagRendered._default_source = staticmethod(default_source)
