@@ -29,8 +29,8 @@ demo: setup  ## Make a shop's raw data, run the whole job on it and show the res
 test: setup lint  ## Lint, and the tests on DuckDB and on a PostgreSQL server of its own
 	@$(PYTEST) -m "not slow"
 
-test-all: setup lint  ## The same with the tests that are slow by nature
-	@$(PYTEST)
+test-all: setup lint  ## The same with the tests that are slow by nature in place of their smaller forms
+	@$(PYTEST) -m "not small"
 
 test-duckdb: setup  ## The tests that need no server
 	$(BIN)/python -m pytest -n 2 -m "not slow" -k "not postgres"

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dbt.artifacts.resources import FileHash
-from dbt.constants import PARTIAL_PARSE_FILE_NAME
-from dbt.parser.manifest import ManifestLoader
 from hypothesis import HealthCheck, settings
-from support import DATABASE_NAME, ROOT, TARGETS, new_database, new_project
+from quick_dbt import make_dbt_quick
+from support import ROOT, TARGETS, new_database, new_project
 from xdist.scheduler import LoadScopeScheduling
 
 from cdi.project import Project
@@ -26,30 +24,7 @@ os.environ["DBT_LOG_PATH"] = str(ROOT / "logs" / TARGETS.name)
 os.environ["DBT_WRITE_JSON"] = "false"
 
 
-def _parse_once_for_all_warehouses() -> None:
-    """Let dbt use what it parsed for one warehouse for the next of the same kind: that saves several seconds each time.
-
-    Nothing parsed depends on where a warehouse lies but for the name of a PostgreSQL database: all are of one length.
-    """
-    check, read = ManifestLoader.build_manifest_state_check, ManifestLoader.read_manifest_for_partial_parse
-
-    def check_without_place(self: ManifestLoader) -> Any:
-        state = check(self)
-        state.profile_hash = FileHash.from_contents(self.root_project.credentials.type)
-        return state
-
-    def read_for_this_database(self: ManifestLoader) -> Any:
-        parsed = Path(self.root_project.project_target_path) / PARTIAL_PARSE_FILE_NAME
-        database = (self.root_project.credentials.database or "").encode()
-        if DATABASE_NAME.fullmatch(database) and parsed.is_file():
-            parsed.write_bytes(DATABASE_NAME.sub(database, parsed.read_bytes()))
-        return read(self)
-
-    ManifestLoader.build_manifest_state_check = check_without_place
-    ManifestLoader.read_manifest_for_partial_parse = read_for_this_database
-
-
-_parse_once_for_all_warehouses()
+make_dbt_quick()
 
 settings.register_profile(
     "default",

@@ -41,6 +41,10 @@ BUILD = ("build", *UNTESTED, "--exclude", "path:models/predictions+")
 # Of another build of the same models: seeds, and the views below events, stay what they are.
 AGAIN = ("--exclude", "resource_type:seed", "path:models/staging", "path:models/events,config.materialized:view")
 
+# Warehouses of a test whose rule DuckDB shows in the same way, while another test builds the same models on PostgreSQL:
+# there only `make test-all` runs it.
+POSTGRES_LATER = ("duckdb", pytest.param("postgres", marks=pytest.mark.slow))
+
 # Of PostgreSQL databases: all of one length, see conftest.py.
 DATABASE_NAME = re.compile(rb"cdi_test_[0-9a-f]{16}")
 

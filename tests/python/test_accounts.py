@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from support import START, UNTESTED, land_messages, message, rows_of
+import pytest
+from support import POSTGRES_LATER, START, UNTESTED, land_messages, message, rows_of
 
 from cdi.dbt import run_dbt
 from cdi.landing import land
@@ -17,6 +18,7 @@ def _at(days: int) -> datetime:
     return START - timedelta(days=days)
 
 
+@pytest.mark.parametrize("warehouse_kind", POSTGRES_LATER)
 def test_accounts_people_and_what_they_did_before_they_were_known(project, tmp_path):
     company = {"name": "Alpen GmbH", "email": "info@alpen.example", "phone": "+43 1 5550000", "employees": 30}
     first = [

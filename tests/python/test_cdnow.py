@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from conftest import ROOT
 from lifetimes.utils import summary_data_from_transaction_data
-from support import UNTESTED, copy_project, new_project
+from support import POSTGRES_LATER, UNTESTED, copy_project, new_project
 from test_traits import ORDER, write_model
 
 from cdi.dbt import run_dbt
@@ -36,7 +36,7 @@ TRAITS = {
 }
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+@pytest.fixture(scope="module", params=POSTGRES_LATER)
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = copy_project(ROOT, tmp_path_factory.mktemp("cdnow") / "project")
     write_model(root, "cdnow_traits", TRAITS, ["order_completed"])

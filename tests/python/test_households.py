@@ -6,8 +6,9 @@ import random
 from collections import Counter, defaultdict
 from datetime import timedelta
 
+import pytest
 from conftest import ROOT
-from support import AGAIN, START, UNTESTED, copy_project, land_messages, message
+from support import AGAIN, POSTGRES_LATER, START, UNTESTED, copy_project, land_messages, message
 
 from cdi.dbt import run_dbt
 from cdi.warehouse import connect
@@ -101,6 +102,7 @@ def expected(events: list, profiles: dict[str, str], loads: int) -> dict[str, tu
     }
 
 
+@pytest.mark.parametrize("warehouse_kind", POSTGRES_LATER)
 def test_households_are_what_one_link_after_the_other_gives(project_factory, tmp_path):
     # In a copy of its own: dbt parses the whole project anew where variables changed.
     project = project_factory(copy_project(ROOT, tmp_path / "project"))

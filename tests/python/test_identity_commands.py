@@ -15,7 +15,7 @@ import networkx as nx
 import pytest
 from conftest import ROOT
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from support import BUILD, START, copy_project, keep_audiences, land_messages, message, new_project
+from support import BUILD, POSTGRES_LATER, START, copy_project, keep_audiences, land_messages, message, new_project
 from typer.testing import CliRunner, Result
 
 from cdi.cli import Options
@@ -262,6 +262,7 @@ def random_visits(seed: int) -> list[dict]:
     ]
 
 
+@pytest.mark.parametrize("warehouse_kind", POSTGRES_LATER)
 def test_the_plan_says_what_then_happens(project_copy: Project):
     # Raw tables come with the first build.
     build(project_copy, "--select", "stg_segment__messages")

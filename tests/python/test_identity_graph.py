@@ -263,7 +263,9 @@ def adversarial_combinations(dice: random.Random, size: int) -> list[Combination
     ]
 
 
-@pytest.mark.parametrize("size", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "size", [pytest.param(2_000, marks=pytest.mark.small), pytest.param(10_000, marks=pytest.mark.slow)]
+)
 def test_no_depth_no_size_and_what_is_erased_has_never_been(graph_factory, size: int):
     dice = random.Random(5)
     limits = {"user_id": (1, "ever"), "email": (2, "ever"), "anonymous_id": (None, "ever"), "phone": (None, "ever")}

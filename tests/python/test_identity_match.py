@@ -22,7 +22,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from support import message, rows_of
+from support import POSTGRES_LATER, message, rows_of
 from test_identity_commands import cdi
 from test_identity_graph import Combination, found, md5, oracle
 
@@ -360,6 +360,7 @@ def must_be(warehouse) -> tuple[set, set, set]:
     return result.rows(), result.refused, result.merged
 
 
+@pytest.mark.parametrize("warehouse_kind", POSTGRES_LATER)
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=1, phases=[Phase.generate])
 def test_proposals_are_links_whatever_the_order_of_loads_matching_and_builds(project_factory, tmp_path: Path, seed):

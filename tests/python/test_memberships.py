@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from rich.console import Console
-from support import AGAIN, START, UNTESTED, copy_project, keep_audiences, land_messages, message, new_project, rows_of
+from support import (
+    AGAIN,
+    POSTGRES_LATER,
+    START,
+    UNTESTED,
+    copy_project,
+    keep_audiences,
+    land_messages,
+    message,
+    new_project,
+    rows_of,
+)
 
 from cdi.audiences.diff import audience_changes
 from cdi.audiences.preview import preview
@@ -157,6 +168,7 @@ def test_members_enter_and_leave_with_reasons_and_merges_lose_and_double_nobody(
     assert numbers == [(1,), (2,)]
 
 
+@pytest.mark.parametrize("project", POSTGRES_LATER, indirect=True, scope="module")
 def test_previews_and_differences_are_what_building_gives(project: Project):
     root = project.root
     for arguments in (

@@ -15,7 +15,7 @@ from conftest import ROOT
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
-from support import AGAIN, UNTESTED, message, new_project, rows_of
+from support import AGAIN, POSTGRES_LATER, UNTESTED, message, new_project, rows_of
 from test_sameness import random_records, split
 
 from cdi.dbt import run_dbt
@@ -283,6 +283,7 @@ TABLES = ["events.events", "governance.quarantine", "governance.violations", "ev
           "events.product_added", "identity.identity_graph"]  # fmt: skip
 
 
+@pytest.mark.parametrize("warehouse_kind", POSTGRES_LATER)
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=1, phases=[Phase.generate])
 def test_a_full_refresh_gives_what_loads_and_releases_gave(project_factory, tmp_path: Path, seed: int):

@@ -102,9 +102,12 @@ def banned(target: str, name: str, text: str) -> list[str]:
     return found
 
 
-# sqlfluff takes a minute for each dialect. A quarter of the files in each finds most of what breaks,
+# sqlfluff takes a minute for each dialect. An eighth of the files in each finds most of what breaks,
 # for what differs between dialects comes from macros that many models call.
-@pytest.mark.parametrize("parts", [4, pytest.param(1, marks=pytest.mark.slow)], ids=["quarter", "all"])
+@pytest.mark.parametrize(
+    "parts",
+    [pytest.param(8, marks=pytest.mark.small, id="eighth"), pytest.param(1, marks=pytest.mark.slow, id="all")],
+)
 @pytest.mark.parametrize("target", list(TARGETS))
 def test_every_model_is_in_the_dialect(target: str, parts: int, tmp_path: Path):
     compiled = compile_for(target, tmp_path)

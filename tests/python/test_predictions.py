@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT
-from support import UNTESTED, copy_project, land_messages, message, new_project, rows_of
+from support import POSTGRES_LATER, UNTESTED, copy_project, land_messages, message, new_project, rows_of
 
 from cdi.dbt import run_dbt
 from cdi.errors import CdiError
@@ -107,6 +107,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield made, before
 
 
+@pytest.mark.parametrize("built", POSTGRES_LATER, indirect=True, scope="module")
 def test_features_of_a_past_moment_know_nothing_of_what_came_after(built: tuple[Shop, list[Any]]):
     made, before = built
     with connect(made.project) as warehouse:

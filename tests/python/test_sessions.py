@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from support import AGAIN, START, UNTESTED, land_messages, message, rows_of
+from support import AGAIN, POSTGRES_LATER, START, UNTESTED, land_messages, message, rows_of
 
 from cdi.dbt import load_manifest, run_dbt
 from cdi.project import Project
@@ -264,6 +264,7 @@ def run(project: Project, arguments: list[str], variables: dict[str, str], manif
     assert result.success, [(node.name, node.message) for node in result.nodes if node.failed]
 
 
+@pytest.mark.parametrize("warehouse_kind", POSTGRES_LATER)
 # Not 0, which is what hypothesis tries first, every time.
 @given(seed=st.integers(0, 2**32).filter(bool))
 @settings(max_examples=1, phases=[Phase.generate])

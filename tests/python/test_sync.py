@@ -526,7 +526,9 @@ def opened(project) -> str:
     )
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(10, marks=pytest.mark.small), pytest.param(100, marks=pytest.mark.slow)]
+)
 def test_killed_at_any_moment_it_loses_nothing_and_repeats_no_more_than_a_page_each(project, receiver, kills):
     chance = random.Random(20261126)
     rows, page = 48, 8
