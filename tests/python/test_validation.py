@@ -71,7 +71,11 @@ class Built:
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("gates")
-    with new_project(request.param, ROOT, folder) as project:
+    root = copy_project(ROOT, folder / "project")
+    # A table can be broken, a view cannot.
+    audience = root / "models/audiences/high_value_customers.sql"
+    audience.write_text("{{ config(materialized='table') }}\n" + audience.read_text())
+    with new_project(request.param, root, folder) as project:
         yield build_shop(project)
 
 
