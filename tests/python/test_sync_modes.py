@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -22,6 +26,7 @@ from cdi.sync.guards import Guards
 from cdi.sync.history import sent_about, sync_statuses
 from cdi.sync.state import Scope
 from cdi.sync.tools import http
+from cdi.sync.tools.webhook import Webhook
 from cdi.warehouse import connect
 
 
@@ -277,7 +282,7 @@ def test_what_cannot_be_is_said_before_anything_is_sent(project, people, receive
 
 def test_a_tool_in_a_bad_way_ends_up_with_what_the_model_holds(project, people, receiver, monkeypatch):
     monkeypatch.setattr(http, "PAGE_ROWS", 40)
-    receiver.faults.shares = {500: 0.2, 429: 0.15, "drop": 0.1, "half": 0.1, 400: 0.05}
+    receiver.faults.shares = {500: 0.3, 429: 0.15, "drop": 0.1, "half": 0.1, 400: 0.05}
     declared = declare(options={"batch_size": 5, "connections": 4})
     for version in range(3):
         rows = [(f"p{number:03d}", f"{number}@v{version}", None, None) for number in range(version * 20, 200)]
@@ -435,6 +440,126 @@ def test_killed_at_every_statement_it_goes_on_where_it_was(project, quick_people
             break
     assert not was_killed
     assert point > 20
+
+
+def killed_at_page(number: int, project, people, declared, monkeypatch) -> None:
+    """A run that ends when the tool has answered for a page and it is not written down yet."""
+    settled, left = state.State.settled, number
+
+    def killing(*arguments, **named):
+        nonlocal left
+        left -= 1
+        if not left:
+            raise Killed
+        settled(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state.State, "settled", killing)
+        with pytest.raises(Killed):
+            run_sync(project, people, declared)
+
+
+def test_what_may_have_gone_twice_is_counted_whenever_it_was_killed(project, people, receiver, monkeypatch):
+    monkeypatch.setattr(http, "PAGE_ROWS", 2)
+    # It cannot tell repeats.
+    monkeypatch.setattr(Webhook, "knows_repeats", False)
+    declared = declare(options={"batch_size": 2, "connections": 1})
+    fill(people, *[(f"p{number}", "x@example.com", None, None) for number in range(8)])
+    for page in (1, 3):
+        killed_at_page(page, project, people, declared, monkeypatch)
+    run_sync(project, people, declared)
+    assert len(held(receiver)) == 8
+    twice = receiver.counts["rows"] - 8
+    assert (twice, people.query("select sum(resent) from cdi.sync_runs")) == (4, [(4,)])
+    # All of them once more: nothing of that is in doubt, also where it did not leave.
+    receiver.faults.answers = [None, 401]
+    run_sync(project, people, declared, asked=Asked(scope=Scope(full=True)))
+    run_sync(project, people, declared)
+    assert people.query("select sum(resent) from cdi.sync_runs") == [(4,)]
+
+
+def test_what_was_sent_is_shown_also_where_nobody_heard(project, people, receiver, monkeypatch):
+    monkeypatch.setattr(http, "PAGE_ROWS", 2)
+    declared = declare(options={"batch_size": 2, "connections": 1})
+    fill(people, *[(f"p{number}", "x@example.com", None, None) for number in range(8)])
+    killed_at_page(2, project, people, declared, monkeypatch)
+    keys = sorted(held(receiver))
+    people.close()
+    outcomes = [item.outcome for key in keys for item in sent_about(project, key)]
+    assert sorted(outcomes) == ["answered"] * 2 + ["sent, not confirmed"] * 2
+
+
+def test_a_second_signal_does_not_wait_for_the_tool(project, people, receiver, monkeypatch):
+    monkeypatch.setattr(http, "FIRST_WAIT", 60)
+    receiver.faults.shares = {503: 1.0}
+    fill(people, *[(f"p{number}", None, None, None) for number in range(8)])
+    stop = Stop()
+
+    def ask_twice():
+        while receiver.counts["requests"] < 2:
+            time.sleep(0.01)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    asking = threading.Thread(target=ask_twice)
+    asking.start()
+    started = time.monotonic()
+    with stop.watched(), pytest.raises(KeyboardInterrupt):
+        run_sync(project, people, declare(options={"batch_size": 2, "connections": 2}), stop=stop)
+    asking.join()
+    assert time.monotonic() - started < 30
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.001)
+    receiver.faults.shares = {}
+    assert run_sync(project, people, declare()).delivered == 8
+
+
+def test_since_does_not_narrow_what_went_without_a_limit(project, people, receiver):
+    def event(name: str, day: int) -> tuple:
+        return (name, None, None, f"2026-01-{day:02d} 00:00:00")
+
+    declared = declare(mode="append", time_column="seen_at")
+    fill(people, event("a", 10))
+    run_sync(project, people, declared)
+    run_sync(project, people, declared, asked=Asked(scope=Scope(since="2026-01-09 00:00:00")))
+    fill(people, event("a", 10), event("late", 2))
+    assert run_sync(project, people, declared).delivered == 1
+
+
+def test_a_comparison_waits_for_no_other_sync(project, people, receiver):
+    if project.dialect == "duckdb":
+        pytest.skip("a DuckDB file has one writing process")
+    fill(people, A)
+    run_sync(project, people, declare())
+    people.execute("set lock_timeout = '2s'")
+    with connect(project) as other, other.transaction():
+        other.execute("update cdi.sync_state set run_id = run_id")
+        other.execute("update cdi.sync_runs set run_id = run_id")
+        fill(people, A, B)
+        assert run_sync(project, people, declare(), dry_run=True).added == 1
+
+
+def test_a_key_of_blanks_is_no_key(project, people, receiver):
+    fill(people, A, (" ", None, None, None))
+    assert run_sync(project, people, declare()).rejected == 1
+    assert people.query("select reason from cdi.sync_rejected") == [("the key is empty",)]
+
+
+def test_a_tool_that_cannot_delete_keeps_no_key_here(project, people, receiver, monkeypatch):
+    monkeypatch.setattr(Webhook, "can_delete", False)
+    fill(people, A, B)
+    run_sync(project, people, declare())
+    ask_to_forget(people, "a")
+    fill(people, B)
+    receiver.faults.answers = [401]
+    run_sync(project, people, declare())
+    # It is not removed yet, and so not let go.
+    assert people.query("select status, key from cdi.deletion_requests") == [("INITIALIZED", "a")]
+    assert run_sync(project, people, declare()).removed == 1
+    assert set(held(receiver)) == {"b"}
+    assert people.query("select status, key from cdi.deletion_requests") == [("NOT_SUPPORTED", None)]
+    for table in ("sync_state", "sync_changes", "sync_rejected"):
+        assert people.query(f"select count(*) from cdi.{table} where key = 'a'") == [(0,)]
 
 
 def test_every_sync_that_ships_is_in_an_exposure():

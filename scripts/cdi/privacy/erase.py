@@ -136,7 +136,13 @@ def scrub(warehouse: Warehouse) -> None:
 
 def keys_of_syncs(warehouse: Warehouse, manifest: Any) -> list[tuple[str, str]]:
     """(sync, a select of the keys that a batch's people have there) of the syncs that ever delivered something."""
-    known = {row[0] for row in warehouse.query("select distinct sync from cdi.sync_state")}
+    known = {
+        row[0]
+        for row in warehouse.query(
+            "select sync from cdi.sync_state union select sync from cdi.sync_rejected"
+            " union select sync from cdi.sync_changes"
+        )
+    }
     found = []
     graph = IdentityTables.of(manifest)["identity_graph"]
     people = (
@@ -177,8 +183,10 @@ def _queue(warehouse: Warehouse, batch: dict[str, str], sync: str, keys: str) ->
     _forget_history(warehouse, batch, sync, keys)
     return warehouse.execute(
         "insert into cdi.deletion_requests (batch_id, sync, key, status, requested_at)"
-        " select distinct $batch, $sync, key, 'INITIALIZED', cast($now as timestamp)"
-        f" from cdi.sync_state where sync = $sync and key in ({keys})",
+        " select distinct $batch, $sync, held.key, 'INITIALIZED', cast($now as timestamp)"
+        " from cdi.sync_state as held left join cdi.sync_runs as run on held.run_id = run.run_id"
+        # What a run that was killed planned and did not send the tool never had.
+        f" where held.sync = $sync and held.key in ({keys}) and (held.number is null or held.number <= run.sent_to)",
         {**batch, "sync": sync, "now": now()},
     )
 

@@ -23,7 +23,7 @@ from cdi.gates.results import failed_gates
 from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.sync.declared import DeclaredSync, declared_syncs, moment
-from cdi.sync.deletions import deliver_deletions
+from cdi.sync.deletions import deliver_deletions, let_go
 from cdi.sync.state import Page, Plan, Scope, State, create_state_tables, has_run
 from cdi.sync.tools import Batch, Failure, NotSetUpError, Outcome, RefusedError, Tool
 from cdi.warehouse import UNAVAILABLE, Warehouse, connect, now, quote
@@ -166,18 +166,18 @@ def run_sync(
     """Run one sync on an open warehouse that has the state tables; a dry run needs none."""
     asked = asked or Asked(dry_run=dry_run)
     run_id = uuid.uuid4().hex
-    state = State(warehouse, declared, run_id)
-    columns = state.columns()
+    columns = State(warehouse, declared, run_id).columns()
     tool = declared.open_tool(project.root, columns=columns)
+    state = State(warehouse, declared, run_id, tool.knows_repeats)
     with warehouse.lock(f"sync {declared.name}"):
         if asked.dry_run:
-            with _undone(warehouse):
-                create_state_tables(warehouse)
-                state.settle()
-                plan = state.plan(asked.scope)
-                sample = _masked(declared, state.sample(plan, SAMPLE)) if asked.diff else []
-                problem = _guarded(warehouse, declared, plan, asked)
-                return replace(_planned(declared, plan), sample=sample, problem=problem, is_blocked=bool(problem))
+            try:
+                return _dry_run(warehouse, state, asked)
+            except UNAVAILABLE as error:
+                raise WarehouseError(
+                    f"The warehouse went away or was busy while {declared.name} was compared ({type(error).__name__}).",
+                    "Nothing was sent: run again when it works.",
+                ) from None
         # The limits of an account hold for all of its syncs together.
         with warehouse.lock(f"account {tool.account}", wait=True) if tool.account else nullcontext():
             try:
@@ -187,6 +187,16 @@ def run_sync(
                     f"The warehouse went away or cannot write while {declared.name} was sent ({type(error).__name__}).",
                     "What the tool took is known or sent once more: run again when the warehouse works and has room.",
                 ) from None
+
+
+def _dry_run(warehouse: Warehouse, state: State, asked: Asked) -> SyncResult:
+    with _undone(warehouse):
+        create_state_tables(warehouse)
+        state.settle()
+        plan = state.plan(asked.scope)
+        sample = _masked(state.sync, state.sample(plan, SAMPLE)) if asked.diff else []
+        problem = _guarded(warehouse, state.sync, plan, asked)
+        return replace(_planned(state.sync, plan), sample=sample, problem=problem, is_blocked=bool(problem))
 
 
 def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, stop: Stop) -> SyncResult:
@@ -215,8 +225,10 @@ def _run(project: Project, state: State, columns: dict[str, str], asked: Asked, 
         tool.abandon()
         raise
     problem = problem or refused
-    resent = 0 if tool.knows_repeats else plan.in_doubt + getattr(tool, "resent", 0)
-    refused_again = state.finish_run("stopped" if stop.signal is not None else "failed", problem, resent)
+    ending = "stopped" if stop.signal is not None else "failed"
+    refused_again, resent = state.finish_run(ending, problem, getattr(tool, "resent", 0))
+    if not tool.can_delete:
+        let_go(state)
     failed = plan.total - delivered - refused_again + result.failed
     return replace(
         result, delivered=delivered, failed=failed, refused_again=refused_again, problem=problem, resent=resent

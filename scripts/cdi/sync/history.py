@@ -38,7 +38,7 @@ class Sent:
     sync: str
     operation: str
     outcome: str
-    """delivered, or the reason why not."""
+    """delivered; sent, not confirmed; answered (it is not written down yet how); or the reason why not."""
 
 
 def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
@@ -98,6 +98,14 @@ def sent_about(project: Project, key: str, graph: tuple[str, str] = ("identity",
             f"with keys as ({keys})"
             f" select delivered_at, sync, operation, 'delivered' from ({DELIVERIES}) as deliveries where key in"
             " (select key from keys) union all"
+            " select coalesce(run.settled_at, run.started_at), planned.sync, case when planned.kind = 'removed' then"
+            " 'remove' else 'upsert' end, case when planned.number <= run.settled_to then 'answered' else 'sent, not"
+            " confirmed' end from cdi.sync_state as planned inner join cdi.sync_runs as run on planned.run_id ="
+            " run.run_id and planned.number <= run.sent_to where planned.key in (select key from keys) union all"
+            " select (select max(started_at) from cdi.sync_runs as run where run.sync = held.sync and sent_to is not"
+            " null), sync, case when sent_hash = 'removed' then 'remove' else 'upsert' end, 'sent, not confirmed'"
+            " from cdi.sync_state as held where row_hash = '' and sent_hash is not null and key in (select key from"
+            " keys) union all"
             " select rejected_at, sync, operation, reason from cdi.sync_rejected where key in (select key from keys)"
             " order by 1, 2",
             {"key": key},

@@ -53,6 +53,13 @@ _TABLES = {
     "sync_since": "sync text, since timestamp",
 }
 
+_INDEXES = {
+    "sync_state_key": "sync_state (sync, key)",
+    "sync_changes_key": "sync_changes (key, sync)",
+    "sync_state_number": "sync_state (sync, number) where number is not null",
+}
+"""On PostgreSQL."""
+
 DELIVERIES = (
     "select run_id, sync, key, operation, delivered_at from cdi.sync_changes"
     " union select run_id, sync, key, 'upsert' as operation, delivered_at from cdi.sync_state"
@@ -134,11 +141,15 @@ class Page:
 class State:
     """The state of one sync in one run."""
 
-    def __init__(self, warehouse: Warehouse, sync: DeclaredSync, run_id: str) -> None:
+    def __init__(self, warehouse: Warehouse, sync: DeclaredSync, run_id: str, knows_repeats: bool = True) -> None:
         self.warehouse = warehouse
         self.sync = sync
+        self.knows_repeats = knows_repeats
+        """Whether the tool of the sync ignores rows that arrive twice."""
         self.names = {"sync": sync.name, "run_id": run_id}
         self.sends_deltas = sync.tool_class.sends_deltas
+        self.removes = "removed" in _WANTED[sync.real_mode]
+        """Whether rows that leave the model are removed from the tool."""
         self._taken_over_at = time.monotonic()
 
     def columns(self) -> dict[str, str]:
@@ -177,6 +188,7 @@ class State:
         """
         self.take_over()
         if self._number(f"select count(*) from cdi.sync_state where {_IS_PLANNED}", {"sync": self.sync.name}):
+            self._count_resent("number <= sync_runs.sent_to", "status = 'running'", {"sync": self.sync.name})
             self._doubt(
                 "select planned.key, planned.run_id, planned.number, planned.kind, planned.row_hash, planned.message_id"
                 " from cdi.sync_state as planned inner join cdi.sync_runs as run on planned.run_id = run.run_id"
@@ -233,12 +245,19 @@ class State:
         """SQL that keeps the rows of an append sync that are not too old."""
         if not self.sync.time_column:
             return "true"
-        for since in filter(None, (self.sync.since, scope.since)):
-            self.warehouse.execute(
-                "insert into cdi.sync_since (sync, since) select $sync, cast($since as timestamp) where not exists"
-                " (select 1 from cdi.sync_since where sync = $sync and since <= cast($since as timestamp))",
-                {"sync": self.sync.name, "since": since},
-            )
+        # What has no limit and was sent already goes back further than anybody can ask for.
+        has_limit = (
+            "(exists (select 1 from cdi.sync_since where sync = $sync)"
+            " or not exists (select 1 from cdi.sync_state where sync = $sync and delivered_at is not null))"
+        )
+        for since, can_be in ((self.sync.since, "true"), (scope.since, has_limit)):
+            if since:
+                self.warehouse.execute(
+                    "insert into cdi.sync_since (sync, since) select $sync, cast($since as timestamp)"
+                    f" where {can_be} and not exists"
+                    " (select 1 from cdi.sync_since where sync = $sync and since <= cast($since as timestamp))",
+                    {"sync": self.sync.name, "since": since},
+                )
         since = "(select min(since) from cdi.sync_since where sync = $sync)"
         return f"({since} is null or {quote(self.sync.time_column)} >= {since})"
 
@@ -262,7 +281,7 @@ class State:
         self.warehouse.execute(
             f"create temporary table cdi_sync_unsendable as select {KEY}, count(*) as copies"
             f" from (select cast({sent[self.sync.key_field][0]} as text) as {KEY} from {model}) as keys"
-            f" group by 1 having count(*) > 1 or {KEY} is null or {KEY} = ''",
+            f" group by 1 having count(*) > 1 or {KEY} is null or trim({KEY}) = ''",
             sync if sends_once else None,
         )
         wanted = _WANTED[self.sync.real_mode]
@@ -302,7 +321,7 @@ class State:
                 end as {_KIND},
                 coalesce(rows.{KEY}, held.key) as {KEY},
                 rows.{HASH},
-                coalesce(held.row_hash = '', false) as {_IN_DOUBT},
+                coalesce(held.row_hash = '' and held.sent_hash is not null, false) as {_IN_DOUBT},
                 {kept_id} as {_KEPT},
                 rows.{_FIELDS},
                 case when held.row_hash <> '' and not {scope.full} then held.field_hashes end as {_HELD},
@@ -318,7 +337,7 @@ class State:
             full join (select * from cdi.sync_state where sync = $sync) as held on rows.{KEY} = held.key
             left join cdi_sync_unsendable as bad on rows.{KEY} = bad.{KEY}
             where (
-                (rows.{KEY} <> '' and bad.copies is null and {differs} and {changed})
+                (trim(rows.{KEY}) <> '' and bad.copies is null and {differs} and {changed})
                 or (rows.{HASH} is null and {removed})
             ) and {is_asked}
             """,
@@ -454,8 +473,19 @@ class State:
         )
         for run_id, settled_to, settled_at in runs:
             run = {"sync": self.sync.name, "run_id": run_id, "settled_to": settled_to}
+            self._count_resent("number <= $settled_to", "run_id = $run_id", run)
             self._take_over_refused(run)
             self._take_over_taken(run, settled_at)
+
+    def _count_resent(self, rows: str, run: str, parameters: dict[str, object]) -> None:
+        """Add to a run's count of rows that may have gone twice: of `rows` those that were in doubt when it planned."""
+        if not self.knows_repeats:
+            self.warehouse.execute(
+                "update cdi.sync_runs set resent = resent + (select count(*) from cdi.sync_state as planned"
+                f" where planned.sync = $sync and planned.run_id = sync_runs.run_id and in_doubt and {rows})"
+                f" where sync = $sync and {run}",
+                parameters,
+            )
 
     def _take_over_refused(self, run: dict[str, object]) -> None:
         """Keep why rows were refused, and plan them no longer; what is settled and still planned was taken."""
@@ -573,13 +603,16 @@ class State:
             self.warehouse.execute(
                 "insert into cdi.sync_rejected (run_id, sync, key, operation, reason, count_rows, rejected_at)"
                 f" select $run_id, $sync, {KEY}, 'upsert', case when {KEY} is null then 'the key is null'"
-                f" when {KEY} = '' then 'the key is empty' else 'several rows have this key' end, copies,"
+                f" when trim({KEY}) = '' then 'the key is empty' else 'several rows have this key' end, copies,"
                 " cast($now as timestamp) from cdi_sync_unsendable",
                 {**self.names, "now": now()},
             )
 
-    def finish_run(self, otherwise: str, message: str, resent: int = 0) -> int:
-        """Move the state for what is left, and write down how the run ended: how many rows were refused as before.
+    def finish_run(self, otherwise: str, message: str, resent: int = 0) -> tuple[int, int]:
+        """Move the state for what is left, and write down how the run ended.
+
+        Returns how many rows were refused as before, and how many may have gone twice: `resent` are those of them that
+        were sent again within the run.
 
         It succeeded if the tool took all rows but these, whose state did not change; if not, it is `otherwise`.
         """
@@ -588,13 +621,14 @@ class State:
             self._forget_plan()
             self.warehouse.execute(
                 f"update cdi.sync_runs set {_FAILED}, finished_at = cast($now as timestamp), message = $message,"
-                f" resent = $resent, status = case when {_PLANNED} = {_DELIVERED} + refused_again then 'succeeded'"
-                " else $otherwise end where run_id = $run_id and sync = $sync",
+                " resent = resent + $resent,"
+                f" status = case when {_PLANNED} = {_DELIVERED} + refused_again then 'succeeded' else $otherwise end"
+                " where run_id = $run_id and sync = $sync",
                 {**self.names, "now": now(), "otherwise": otherwise, "message": message, "resent": resent},
             )
-            return self._number(
-                "select refused_again from cdi.sync_runs where run_id = $run_id and sync = $sync", self.names
-            )
+            return self.warehouse.query(
+                "select refused_again, resent from cdi.sync_runs where run_id = $run_id and sync = $sync", self.names
+            )[0]
 
 
 def _message_id(kept: str, run_id: str, number: str) -> str:
@@ -625,8 +659,8 @@ def create_state_tables(warehouse: Warehouse) -> None:
             if column.split()[0] not in there:
                 warehouse.execute(f"alter table cdi.{name} add column {column}")
     if warehouse.dialect == "postgres":
-        warehouse.execute("create index if not exists sync_state_key on cdi.sync_state (sync, key)")
-        warehouse.execute("create index if not exists sync_changes_key on cdi.sync_changes (key, sync)")
-        warehouse.execute(
-            "create index if not exists sync_state_number on cdi.sync_state (sync, number) where number is not null"
-        )
+        there = {name for (name,) in warehouse.query("select indexname from pg_indexes where schemaname = 'cdi'")}
+        # To ask for one that is there would lock its table, and syncs that run would wait.
+        for name, on in _INDEXES.items():
+            if name not in there:
+                warehouse.execute(f"create index if not exists {name} on cdi.{on}")

@@ -205,6 +205,7 @@ class HttpTool(Tool):
         self.resent = 0
         """Rows sent again in this run because nobody knew whether they had arrived."""
         self._mutex = threading.Lock()
+        self._is_abandoned = threading.Event()
         self._refused_in_a_row = 0
         self._rejected_before_any = 0
         self._has_taken = False
@@ -338,7 +339,13 @@ class HttpTool(Tool):
             failures = [attempt(chunk) for chunk in chunks]
         else:
             with ThreadPoolExecutor(endpoint.connections) as pool:
-                failures = list(pool.map(attempt, chunks))
+                try:
+                    failures = list(pool.map(attempt, chunks))
+                except BaseException:
+                    # The others do not wait for the tool any more.
+                    self._is_abandoned.set()
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
         for found in failures:
             outcome.failures.update(found)
         outcome.is_over = self._over is not None
@@ -417,6 +424,8 @@ class HttpTool(Tool):
         def attempt() -> httpx.Response:
             if limit:
                 limit.try_acquire(endpoint.name)
+            if self._is_abandoned.is_set():
+                raise RefusedError("stopped", is_final=True)
             if any(error.in_doubt for error in attempts) and not self.knows_repeats:
                 with self._mutex:
                     self.resent += len(items)
@@ -431,6 +440,7 @@ class HttpTool(Tool):
                 stop=stop_after_attempt(ATTEMPTS),
                 wait=_wait,
                 retry=retry_if_exception(_is_worth_another),
+                sleep=self._is_abandoned.wait,
                 reraise=True,
             )(attempt)
         except RefusedError as error:
