@@ -116,8 +116,6 @@ class Plan:
     """Rows that cannot be sent because their key is null, empty or double."""
     held: int = 0
     """Rows that the tool holds."""
-    in_doubt: int = 0
-    """Rows to deliver that a run before sent without hearing whether they arrived."""
 
     @property
     def total(self) -> int:
@@ -379,7 +377,6 @@ class State:
             held=self._number(
                 "select count(*) from cdi.sync_state where sync = $sync and delivered_at is not null", sync
             ),
-            in_doubt=self._number(f"select count(*) from cdi_sync_rows where {_IN_DOUBT}"),
         )
 
     def _number(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
