@@ -95,7 +95,7 @@ def make_project(folder: Path, target: str, memory: str = "5GB") -> Project:
         # What a run that failed left behind would not be built again, and so not be measured.
         for name in ("bench.duckdb", "bench.duckdb.wal"):
             (folder / name).unlink(missing_ok=True)
-        settings = {"memory_limit": memory, "preserve_insertion_order": "false"}
+        settings = {"memory_limit": memory, "preserve_insertion_order": "false", "checkpoint_threshold": "256MB"}
         output |= {"path": str(folder / "bench.duckdb"), "settings": settings}
     else:
         import psycopg

@@ -178,8 +178,7 @@ def main() -> None:
             seconds = timed(warehouse.execute, _SCAN)
             scans.append(Work(seconds, processor(resource.RUSAGE_SELF) - before, {}))
         warehouse.execute("drop table cdi.bench_scan")
-    traits = work(project, "--select", *TRAITS, as_of=first)
-    audiences = work(project, "--select", *AUDIENCES, as_of=first)
+    full = work(project, "--select", *TRAITS, *AUDIENCES, as_of=first)
     nothing = work(project, "--select", *TRAITS, *AUDIENCES, as_of=first)
     start_up = work(project, "--select", "path:models/profiles/profiles.sql", as_of=first).processor
     with connect(project) as warehouse:
@@ -198,10 +197,9 @@ def main() -> None:
     twice = work(project, *twofold, as_of=second)
     bench.ROOT = ROOT
 
-    for one in (traits, audiences, nothing, incremental, once, twice):
+    for one in (full, nothing, incremental, once, twice):
         one.processor -= start_up
     scan = min(scans, key=lambda one: one.seconds)
-    full = Work(traits.seconds + audiences.seconds, traits.processor + audiences.processor, {})
     table = Table(title=f"{counts[0]:,} events of {counts[1]:,} profiles")
     for column in ("", "seconds", "of processor", "beside", "ratio", "of processor", "wanted"):
         table.add_column(column, justify="left" if column in ("", "beside") else "right")
@@ -211,20 +209,13 @@ def main() -> None:
         table.add_row(what, f"{one.seconds:.1f}", f"{one.processor:.1f}", beside, *ratios, wanted)
 
     add("one scan and group of the events by profile", scan)
-    add("traits, full", traits, "the scan", scan)
-    add("audiences, full", audiences, "the scan", scan)
-    add("both", full, "the scan", scan, "3")
+    add("traits and audiences, full", full, "the scan", scan, "3")
     add(f"both with {new:,} new events (1%)", incremental, "the full run", full, "0.10")
     add("both with nothing new", nothing, "the full run", full)
     add("traits of orders and browsing, full", once)
     add("twice as many traits of them", twice, "once as many", once, "1.3")
     console.print(table)
-    for title, one in (
-        ("traits", traits),
-        ("audiences", audiences),
-        ("incremental", incremental),
-        ("nothing", nothing),
-    ):
+    for title, one in (("full", full), ("incremental", incremental), ("nothing", nothing)):
         slowest = sorted(one.nodes.items(), key=lambda pair: -pair[1])[:12]
         console.print(f"{title}: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest))
     if not options.keep:

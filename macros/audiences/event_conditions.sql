@@ -84,27 +84,30 @@
         {%- do columns.append(properties[list].column) -%}
     {%- endfor %}
     select
-        graph.profile_id
-        {%- if 'account_id' in keys %},
-        coalesce(events.group_id, memberships.account_id) as account_id
-        {%- endif %}
+        {{ 'graph.' ~ keys | join(',\n        graph.') }}
         {%- for column in columns %},
         events.{{ column }}
         {%- endfor %}
     from {{ relation_of(event) }} as events
-    inner join {{ cdi.due_identifiers() if only_due else relation_of('identity_graph') }} as graph on events.identifier = graph.identifier
     {%- if 'account_id' in keys %}
-    left join {{ relation_of('account_memberships') }} as memberships
-        on events.group_id is null and graph.profile_id = memberships.profile_id
+    inner join (
+        select
+            graph.identifier,
+            memberships.profile_id,
+            memberships.account_id
+        from {{ relation_of('identity_graph') }} as graph
+        inner join {{ relation_of('account_memberships') }} as memberships on graph.profile_id = memberships.profile_id
+    ) as graph
+        on events.identifier = graph.identifier
+        and (events.group_id is null or events.group_id = graph.account_id)
+    {%- else %}
+    inner join {{ cdi.due_identifiers() if only_due else relation_of('identity_graph') }} as graph on events.identifier = graph.identifier
     {%- endif %}
     where
         events.event_at <= {{ as_of }}
         {%- for condition in cdi.window_conditions(window, 'events.event_at', as_of) %}
         and {{ condition }}
         {%- endfor %}
-        {%- if 'account_id' in keys %}
-        and coalesce(events.group_id, memberships.account_id) is not null
-        {%- endif %}
 {% endmacro %}
 
 {# How often events happened, or had an item, that conditions ask for. #}

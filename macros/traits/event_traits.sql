@@ -86,6 +86,7 @@
 {% macro events_of_profiles(event, traits, per, as_of, only_due, known_by, by_ref) %}
     {%- set relation_of = ref if by_ref else cdi.relation_of -%}
     {%- set is_partial = only_due and cdi.is_partial() -%}
+    {%- set in_session = traits | selectattr('in_session') | list | length > 0 -%}
     {%- set needed, currencies = [], {} -%}
     {%- set properties = cdi.event_properties(traits[0].node) -%}
     {%- for trait in traits -%}
@@ -105,7 +106,7 @@
     {%- endfor %}
     select
         {% if per == 'account_id' -%}
-        coalesce(events.group_id, memberships.account_id) as account_id,
+        coalesce(events.group_id, members.account_id) as account_id,
         {%- else -%}
         graph.profile_id,
         {%- endif %}
@@ -121,15 +122,25 @@
         end as {{ value }}
         {%- endfor %}
         {%- endfor %}
-        {%- if traits | selectattr('in_session') | list %},
+        {%- if in_session %},
         starts.started_at as session_started_at
         {%- endif %}
     from {{ relation_of(event) }} as events
-    {{ 'left' if per == 'account_id' else 'inner' }} join {{ cdi.due_identifiers() if is_partial else relation_of('identity_graph') }} as graph
-        on events.identifier = graph.identifier
     {%- if per == 'account_id' %}
-    left join {{ relation_of('account_memberships') }} as memberships
-        on events.group_id is null and graph.profile_id = memberships.profile_id
+    {#- Few people belong to an account: the graph is not joined to all events. #}
+    left join (
+        select
+            graph.identifier,
+            memberships.account_id
+        from {{ relation_of('identity_graph') }} as graph
+        inner join {{ relation_of('account_memberships') }} as memberships on graph.profile_id = memberships.profile_id
+    ) as members on events.group_id is null and events.identifier = members.identifier
+    {%- endif %}
+    {%- if per == 'profile_id' %}
+    inner join {{ cdi.due_identifiers() if is_partial else relation_of('identity_graph') }} as graph
+        on events.identifier = graph.identifier
+    {%- elif in_session %}
+    left join {{ relation_of('identity_graph') }} as graph on events.identifier = graph.identifier
     {%- endif %}
     {%- for currency in currencies %}
     left join {{ relation_of('exchange_rates') }} as rates_{{ currency | lower }}
@@ -138,7 +149,7 @@
         and events.event_at >= rates_{{ currency | lower }}.valid_from
         and events.event_at < rates_{{ currency | lower }}.valid_to
     {%- endfor %}
-    {%- if traits | selectattr('in_session') | list %}
+    {%- if in_session %}
     left join {{ relation_of('session_starts') }} as starts on graph.profile_id = starts.profile_id
     {%- endif %}
     where
@@ -147,7 +158,7 @@
         and events.loaded_at <= {{ known_by }}
         {%- endif %}
         {%- if per == 'account_id' %}
-        and coalesce(events.group_id, memberships.account_id) is not null
+        and coalesce(events.group_id, members.account_id) is not null
         {%- endif %}
 {% endmacro %}
 

@@ -36,18 +36,14 @@
     {{ return('coalesce(' ~ relation ~ '.' ~ column.name ~ ', ' ~ literal ~ ') as ' ~ column.name) }}
 {% endmacro %}
 
-{# The columns of `profile_traits` that are none of the models' that `profiles` joins, without its `revision`. #}
-{% macro kept_traits(models) -%}
+{# The columns of `profile_traits` that no other model which `profiles` joins has, without its `revision`. #}
+{% macro kept_traits() -%}
     {%- if not execute -%}{{ return('profile_traits.*') }}{%- endif -%}
-    {%- set columns = [] -%}
-    {%- for name in cdi.profile_columns() -%}
-        {%- set of_models = [] -%}
-        {%- for joined in models if name != 'profile_id' and name in cdi.node_of(joined).columns -%}
-            {%- do of_models.append(joined) -%}
-        {%- endfor -%}
-        {%- if not of_models -%}{%- do columns.append('profile_traits.' ~ name) -%}{%- endif -%}
+    {%- set joined = [] -%}
+    {%- for parent in cdi.parents_with_profiles('profiles') if parent.name != 'profile_traits' -%}
+        {%- do joined.extend(parent.columns | reject('equalto', 'profile_id')) -%}
     {%- endfor -%}
-    {{ columns | join(',\n    ') }}
+    profile_traits.{{ cdi.columns_behind('profile_traits') | reject('in', joined) | join(',\n    profile_traits.') }}
 {%- endmacro %}
 
 {# Joins them to a relation with a profile_id. #}
@@ -65,17 +61,28 @@
 {% macro profile_columns() %}{{ return(cdi.once('profile columns', cdi.read_profile_columns, of_graph=true)) }}{% endmacro %}
 
 {% macro read_profile_columns() %}
+    {{ return(dict(cdi.columns_behind('profile_traits'), **cdi.columns_behind('profiles'))) }}
+{% endmacro %}
+
+{# {name: data_type} of what a model says it has, and of what the models have that it joins. #}
+{% macro columns_behind(name) %}
     {%- set found = {} -%}
-    {%- for name in ['profile_traits', 'profiles'] -%}
-        {%- set node = cdi.node_of(name) -%}
-        {%- set parents = [] -%}
-        {%- for id in node.depends_on.nodes if id in graph.nodes -%}{%- do parents.append(graph.nodes[id]) -%}{%- endfor -%}
-        {%- for one in [node] + parents if 'profile_id' in one.columns
-            and one.name not in ['identity_graph', 'merged_profiles'] -%}
-            {%- for column in one.columns.values() -%}{%- do found.update({column.name: column.data_type}) -%}{%- endfor -%}
-        {%- endfor -%}
+    {%- for node in [cdi.node_of(name)] + cdi.parents_with_profiles(name) -%}
+        {%- for column in node.columns.values() -%}{%- do found.update({column.name: column.data_type}) -%}{%- endfor -%}
     {%- endfor -%}
     {{ return(found) }}
+{% endmacro %}
+
+{# The models with rows of profiles that a model reads, but for those that say which profiles there are. #}
+{% macro parents_with_profiles(name) %}
+    {%- set parents = [] -%}
+    {%- for id in cdi.node_of(name).depends_on.nodes if id in graph.nodes -%}
+        {%- set parent = graph.nodes[id] -%}
+        {%- if 'profile_id' in parent.columns and parent.name not in ['identity_graph', 'merged_profiles'] -%}
+            {%- do parents.append(parent) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(parents) }}
 {% endmacro %}
 
 {# What `profile_traits` depends on besides rows: a model that gets a column or a default has everything built anew. #}

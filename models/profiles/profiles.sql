@@ -4,7 +4,7 @@
 -- your own with one row per profile joins in when trait_models names it.
 
 select
-    {{ cdi.kept_traits(trait_models) }},
+    {{ cdi.kept_traits() }},
     {{ cdi.joined_traits(trait_models) }}
 from {{ ref('profile_traits') }} as profile_traits
 {{ cdi.join_traits(trait_models, 'profile_traits') }}

@@ -317,3 +317,18 @@ def test_wrong_definitions_name_file_and_column(tmp_path: Path):
             assert complaint in raised.value.message
             place = f"models/profiles/traits/wrong_{number}.yml:10, wrong_{number}, column wrong"
             assert place in raised.value.message
+
+
+def test_profiles_may_have_columns_of_their_own(tmp_path: Path):
+    root = copy_project(ROOT, tmp_path / "project")
+    model, columns = root / "models/profiles/profiles.sql", root / "models/profiles/profiles.yml"
+    model.write_text(model.read_text().replace("\nfrom ", ",\n    upper(profile_traits.city) as city_upper\nfrom "))
+    content = yaml.safe_load(columns.read_text())
+    content["models"][0]["columns"].append({"name": "city_upper", "data_type": "string", "description": "City."})
+    columns.write_text(yaml.safe_dump(content, sort_keys=False))
+    with new_project("duckdb", root, tmp_path) as project:
+        run_dbt(project, ["compile", "--select", "profiles"], None, load_manifest(project))
+        [compiled] = (path.read_text() for path in tmp_path.rglob("compiled/cdi/models/profiles/profiles.sql"))
+    assert compiled.count("city_upper") == 1
+    assert "profile_traits.city,\n" in compiled
+    assert compiled.count("profile_scores.rfm_segment") == 1
