@@ -1,15 +1,16 @@
 """Time of traits and audiences beside one scan of the same events, on DuckDB: part of `make bench`.
 
-The events are made in the warehouse: sessions of five events of people of whom few come often, over a year. What lies
-below traits (events, identity, sessions) is built first and not counted; what is counted is what dbt says that it
-worked, without its start-up. Seconds of processor stand beside, which neighbours on the machine matter less to; of them
-the start-up is taken off.
+The events are made in the warehouse: sessions of five events of people of whom few come often, over a year. The project
+is cut to 40 traits and 20 audiences, or taken as it ships (--as-shipped). What lies below traits (events, identity,
+sessions) is built first and not counted; what is counted is what dbt says that it worked, without its start-up. Seconds
+of processor stand beside, which neighbours on the machine matter less to; of them the start-up is taken off.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import shutil
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+import bench
 from bench import ROOT, build, make_project, timed
 from cdi.project import Project
 from cdi.warehouse import connect
@@ -35,8 +37,14 @@ BELOW = [
     "profile_traits+",
     _PREDICTED,
 ]
-TRAITS = ["path:models/profiles/traits", "profile_traits", "accounts", "path:models/profiles/profiles.sql"]
-AUDIENCES = ["path:models/audiences", "--exclude", _PREDICTED]
+MEASURED = [
+    "--select",
+    *["path:models/profiles/traits", "profile_traits", "accounts", "path:models/profiles/profiles.sql"],
+    "path:models/audiences",
+    "--exclude",
+    _PREDICTED,
+]
+_CUT_TO = ("profile_identity", "profile_activity", "order_traits", "profile_carts", "browsing_traits")
 
 _NAMES = ", ".join(
     f"'{name}'"
@@ -126,11 +134,66 @@ def work(project: Project, *arguments: str, as_of: str) -> Work:
     return Work(results["elapsed_time"], taken, nodes)
 
 
-def doubled(folder: Path) -> Path:
-    """The project with every trait of orders and of browsing declared twice, in a folder of its own."""
-    root = folder / "doubled"
+def copied(source: Path, root: Path) -> Path:
+    """A copy of the project at `root`."""
     left_out = shutil.ignore_patterns(".git", ".venv", "target", "logs", "data", "output", "*.duckdb*", "__pycache__")
-    shutil.copytree(ROOT, root, ignore=left_out, dirs_exist_ok=True)
+    return shutil.copytree(source, root, ignore=left_out, dirs_exist_ok=True)
+
+
+def words_of(*paths: Path) -> set[str]:
+    """The names in some files."""
+    return {word for path in paths for word in re.findall(r"\w+", path.read_text())}
+
+
+def cut(folder: Path) -> Path:
+    """The project with 40 computed traits and 20 audiences, in a folder of its own.
+
+    Traits are those of activity, orders, carts, browsing and scores, without the declared ones that nothing refers to;
+    audiences are those that need no others, and one more. Names, addresses and four traits of accounts are there too.
+    """
+    root = copied(ROOT, folder / "cut")
+    for name in ("analyses", "models/activation", "models/predictions"):
+        shutil.rmtree(root / name)
+    models = [yaml.safe_load(path.read_text())["models"][0] for path in (root / "models/profiles").rglob("[a-z]*.yml")]
+    columns = {model["name"]: {column["name"] for column in model["columns"]} - {"profile_id"} for model in models}
+    joined = root / "models/profiles/profile_traits.sql"
+    names = re.findall(r"'(\w+)',", joined.read_text().split("%}")[0])
+    gone: set[str] = set()
+    for name in names:
+        if name not in _CUT_TO:
+            gone |= columns[name]
+            for path in (root / "models/profiles/traits").glob(f"{name}.*"):
+                path.unlink()
+    joined.write_text("{%- set trait_models = " + str(list(_CUT_TO)) + " -%}" + joined.read_text().split("%}", 1)[1])
+    gone |= {path.stem for path in (ROOT / "models/predictions").rglob("*.sql")}
+    audiences = root / "models/audiences"
+    while lacking := [path for path in audiences.glob("*.sql") if words_of(path) & gone]:
+        for path in lacking:
+            gone.add(path.stem)
+            for other in audiences.glob(f"{path.stem}.*"):
+                other.unlink()
+    (audiences / "loyal_customers.sql").write_text(
+        "{{ cdi.audience(all=[cdi.trait('rfm_segment', equals='loyal')], columns=['email']) }}\n"
+    )
+    used = words_of(*(root / "models").rglob("*.sql"))
+    for name in ("order_traits", "browsing_traits"):
+        path = root / f"models/profiles/traits/{name}.yml"
+        content = yaml.safe_load(path.read_text())
+        [model] = content["models"]
+        used |= {word for column in model["columns"] for word in re.findall(r"\w+", str(column.get("config")))}
+        model["columns"] = [column for column in model["columns"] if "config" not in column or column["name"] in used]
+        columns[name] = {column["name"] for column in model["columns"]} - {"profile_id"}
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+    traits = sum(len(columns[name]) for name in (*_CUT_TO, "profile_scores") if name != "profile_identity")
+    count = len([*audiences.glob("*.sql"), *audiences.glob("accounts/*.sql")])
+    if (traits, count) != (40, 20):
+        raise SystemExit(f"The project is cut to {traits} traits and {count} audiences: mend cut() in {__file__}.")
+    return root
+
+
+def doubled(source: Path, folder: Path) -> Path:
+    """A project with every trait of orders and of browsing declared twice, in a folder of its own."""
+    root = copied(source, folder / "doubled")
     for name in ("order_traits", "browsing_traits"):
         path = root / f"models/profiles/traits/{name}.yml"
         content = yaml.safe_load(path.read_text())
@@ -152,10 +215,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--people", type=int, default=1_350_000)
     parser.add_argument("--folder", type=Path, default=Path("data/bench_traits"))
+    parser.add_argument("--as-shipped", action="store_true", help="all traits and audiences that there are")
     parser.add_argument("--keep", action="store_true", help="keep the warehouse")
     options = parser.parse_args()
     folder = options.folder.resolve()
     project = make_project(folder, "duckdb")
+    if not options.as_shipped:
+        bench.ROOT = cut(folder)
     build(project, command="seed")
     new = options.events // 100
     sizes = {"people": options.people, "all": options.events}
@@ -178,8 +244,8 @@ def main() -> None:
             seconds = timed(warehouse.execute, _SCAN)
             scans.append(Work(seconds, processor(resource.RUSAGE_SELF) - before, {}))
         warehouse.execute("drop table cdi.bench_scan")
-    full = work(project, "--select", *TRAITS, *AUDIENCES, as_of=first)
-    nothing = work(project, "--select", *TRAITS, *AUDIENCES, as_of=first)
+    full = work(project, *MEASURED, as_of=first)
+    nothing = work(project, *MEASURED, as_of=first)
     start_up = work(project, "--select", "path:models/profiles/profiles.sql", as_of=first).processor
     with connect(project) as warehouse:
         warehouse.execute(
@@ -187,15 +253,12 @@ def main() -> None:
             {**sizes, "since": options.events - new, "until": options.events},
         )
     work(project, *BELOW, as_of=second)
-    incremental = work(project, "--select", *TRAITS, *AUDIENCES, as_of=second)
+    incremental = work(project, *MEASURED, as_of=second)
     twofold = ["--full-refresh", "--select", "order_traits", "browsing_traits"]
     once = work(project, *twofold, as_of=second)
-    import bench
-
-    bench.ROOT = doubled(folder)
+    bench.ROOT = doubled(bench.ROOT, folder)
     build(project, "--vars", json.dumps({"as_of": second}), command="parse")
     twice = work(project, *twofold, as_of=second)
-    bench.ROOT = ROOT
 
     for one in (full, nothing, incremental, once, twice):
         one.processor -= start_up
