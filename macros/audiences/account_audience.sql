@@ -32,6 +32,13 @@
     {%- set checked = cdi.checked_conditions([{'file': file, 'conditions': all}]) -%}
     {%- set keys = ['profile_id', 'account_id'] -%}
     {%- set events = cdi.event_conditions(checked, keys, cdi.as_of()) -%}
+    {%- for condition in checked -%}
+        {%- for counted in cdi.counted_of(condition) if 'group_id' not in counted.node.columns -%}
+            {{ exceptions.raise_compiler_error(
+                condition.place ~ ": '" ~ counted.event ~ "' has no group_id, the account of an event."
+            ) }}
+        {%- endfor -%}
+    {%- endfor -%}
     {%- set of_users = dict(events.conditions, **cdi.trait_conditions(checked)) -%}
     {%- set of_account, problems, known = {}, [], cdi.account_columns() -%}
     {%- for leaf in cdi.leaves_of(traits) -%}

@@ -62,8 +62,20 @@ where
     ) }}
 {% endmacro %}
 
-{# Stops where an audience selects a column that there is not. #}
+{# Stops where an audience selects a column that there is not, or one a second time; its id it has anyway. #}
 {% macro require_columns(columns, known, relation) %}
+    {%- set wanted = ['account_id' if relation == 'accounts' else 'profile_id'] -%}
+    {%- if columns is string or columns is mapping or columns is not sequence -%}
+        {{ exceptions.raise_compiler_error(
+            model.original_file_path ~ ': columns ' ~ columns ~ " is no list such as ['email', 'first_name']."
+        ) }}
+    {%- endif -%}
+    {%- for column in columns -%}
+        {%- if column in wanted -%}
+            {{ exceptions.raise_compiler_error(model.original_file_path ~ ": '" ~ column ~ "' is a column of it already.") }}
+        {%- endif -%}
+        {%- do wanted.append(column) -%}
+    {%- endfor -%}
     {%- for column in columns if column not in known -%}
         {{ exceptions.raise_compiler_error(
             model.original_file_path ~ ": '" ~ column ~ "' is no column of " ~ relation ~ '; '

@@ -25,7 +25,7 @@
                 )) -%}
                 {%- for trait in traits if trait.name in asked -%}
                     {%- do computed.update({
-                        trait.name: (model_name ~ '_then', cdi.node_of(model_name).columns[trait.name])
+                        trait.name: (model_name ~ '_then', cdi.node_of(model_name))
                     }) -%}
                 {%- endfor -%}
             {%- endif -%}
@@ -46,7 +46,7 @@ people as (
         profiles.profile_id
         {%- for name in needed %},
         {% if name in computed -%}
-            {{- cdi.joined_trait(computed[name][0], computed[name][1]) }}
+            {{- cdi.joined_trait(computed[name][0], computed[name][1].columns[name], computed[name][1]) }}
         {%- else -%}
             profiles.{{ name }}
         {%- endif -%}

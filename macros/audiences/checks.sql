@@ -22,6 +22,8 @@
                 {%- do condition.update({'window': cdi.window_of(cdi.without_session(leaf, place, problems), place, problems)}) -%}
             {%- elif leaf.condition == 'trait' -%}
                 {%- do cdi.trait_condition_sql(condition, traits, cdi.as_of(), problems) -%}
+            {%- elif cdi.is_without_profiles(cdi.node_of(leaf.audience)) -%}
+                {%- do problems.append(place ~ ": '" ~ leaf.audience ~ "' is no audience of people: it has no profile_id") -%}
             {%- endif -%}
             {%- for event in cdi.events_of_condition(condition) if reads is not none and event not in reads -%}
                 {%- do lacking.setdefault(event, []).append(audience.file) -%}
@@ -38,6 +40,14 @@
         {{ exceptions.raise_compiler_error('Wrong audiences. ' ~ problems | unique | join('; ') ~ '.') }}
     {%- endif -%}
     {{ return(checked.values() | list) }}
+{% endmacro %}
+
+{# Whether a model is known to have no profile_id. Of one that lists no columns nothing is known. #}
+{% macro is_without_profiles(node) %}
+    {{ return(
+        'account_audience' in node.config.get('meta', {})
+        or (node.columns | length > 0 and 'profile_id' not in node.columns)
+    ) }}
 {% endmacro %}
 
 {# The events that a checked condition asks about. #}
@@ -124,8 +134,12 @@
             {%- do problems.append(step_place ~ ': wait is true or false') -%}
         {%- endif -%}
         {%- set positive = checked | rejectattr('step', 'equalto', 'then_not') | list -%}
-        {%- set same = [] -%}
-        {%- for property in step.get('same', []) if positive -%}
+        {%- set same, compared = [], step.get('same', []) -%}
+        {%- if compared is string or compared is not iterable -%}
+            {%- do problems.append(step_place ~ ": same '" ~ compared ~ "' is no list such as ['cart_id']") -%}
+            {%- set compared = [] -%}
+        {%- endif -%}
+        {%- for property in compared if positive -%}
             {%- set wanted = step.same[property] if step.same is mapping else positive[-1].number -%}
             {%- set other = positive | selectattr('number', 'equalto', wanted) | list -%}
             {%- if not other -%}
@@ -188,7 +202,7 @@
                 {%- do problems.append(
                     condition.place ~ ": '" ~ operator ~ "' needs a timestamp, and this is a " ~ kind
                 ) -%}
-            {%- elif seconds is none -%}
+            {%- elif not seconds -%}
                 {%- do problems.append(
                     condition.place ~ ', ' ~ operator ~ ": '" ~ value ~ "' is no span such as 90 days or 36 hours"
                 ) -%}

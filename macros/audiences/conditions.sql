@@ -42,6 +42,11 @@
   within and between: when the first step happened. Every first step counts, not only the first or last one.
 #}
 {% macro sequence(steps, within=none, between=none) %}
+    {%- if steps is string or steps is mapping or steps is not sequence or not steps -%}
+        {{ exceptions.raise_compiler_error(
+            model.original_file_path ~ ': ' ~ steps ~ " is no list of steps such as [cdi.first('product_added'), ...]."
+        ) }}
+    {%- endif -%}
     {%- for step in steps if step is not mapping or 'step' not in step -%}
         {{ exceptions.raise_compiler_error(
             model.original_file_path ~ ': ' ~ step ~ " is no step of a sequence such as cdi.then('order_completed')."

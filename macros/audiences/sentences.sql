@@ -61,7 +61,7 @@
 
 {% macro same_sentence(same) %}
     {%- set words = [] -%}
-    {%- for property in same or [] -%}
+    {%- for property in ([same] if same is string else same or []) -%}
         {%- do words.append(property ~ (' as in step ' ~ same[property] if same is mapping else '')) -%}
     {%- endfor -%}
     {{ return(' with the same ' ~ words | join(', ') if words else '') }}

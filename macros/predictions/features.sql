@@ -24,7 +24,7 @@ select
     features.profile_id,
     {{ moment }} as as_of
     {%- for trait in traits %},
-    {{ cdi.joined_trait('features', node.columns[trait.name]) }}
+    {{ cdi.joined_trait('features', node.columns[trait.name], node) }}
     {%- endfor %},
     coalesce(cast(visits.count_sessions_30_days as {{ dbt.type_int() }}), 0) as count_sessions_30_days,
     coalesce(cast(visits.count_sessions_90_days as {{ dbt.type_int() }}), 0) as count_sessions_90_days,

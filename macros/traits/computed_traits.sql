@@ -12,6 +12,9 @@
         {%- do ref(name) -%}
     {%- endfor -%}
     {%- if execute -%}
+        {%- for column in model.columns.values() if column.name != per and cdi.column_meta(column).get('trait') is none -%}
+            {{ exceptions.raise_compiler_error(cdi.column_place(model, column.name) ~ ': it has no meta.trait') }}
+        {%- endfor -%}
         {{ cdi.traits_sql(cdi.declared_traits(model), reads, per, cdi.as_of(), only_due=(per == 'profile_id')) }}
     {%- else -%}
         select 1 as {{ per }}
@@ -79,6 +82,9 @@
                 trait.place ~ ": add '" ~ name ~ "' to the reads of computed_traits in " ~ model.original_file_path
             ) }}
         {%- endfor -%}
+    {%- endfor -%}
+    {%- for trait in traits if per == 'account_id' and trait.event and 'group_id' not in trait.node.columns -%}
+        {{ exceptions.raise_compiler_error(trait.place ~ ': ' ~ trait.event ~ ' has no group_id, the account of an event') }}
     {%- endfor %}
 with
 
@@ -121,23 +127,31 @@ from event_traits
   Counted from the events up to then, so that what is learned from them knows nothing of what came after.
 
   moments: a list of moments, ISO 8601 in UTC; known: leave out events that had not arrived by then.
-  Profiles are those that the graph knows today.
+  Profiles, accounts and their people are those that are known today, and so are the sessions of `within: session`.
+  Of a model of traits of accounts it gives account_id in place of profile_id.
 #}
 {% macro traits_as_of(model_name, moments, known=false) -%}
     {%- do ref(model_name) -%}
     {%- if execute -%}
         {%- set node = cdi.node_of(model_name) -%}
-        {%- set traits = cdi.declared_traits(node) -%}
-        {%- for moment in moments -%}
-            {%- set as_of = "cast('" ~ moment ~ "' as " ~ dbt.type_timestamp() ~ ')' %}
+        {%- set traits, problems = cdi.declared_traits(node), [] -%}
+        {%- set per = 'profile_id' if 'profile_id' in node.columns else 'account_id' -%}
+        {%- if moments is string or moments is mapping or moments is not sequence or not moments -%}
+            {%- do problems.append(model_name ~ ': ' ~ moments ~ ' is no list of moments') -%}
+        {%- endif -%}
+        {%- for moment in (moments if not problems else []) -%}
+            {%- set as_of = cdi.value_literal(moment, 'timestamp', model_name, problems) %}
 select
     {{ as_of }} as as_of,
     traits.*
 from (
-    {{ cdi.traits_sql(traits, none, 'profile_id', as_of, known_by=(as_of if known)) }}
+    {{ cdi.traits_sql(traits, none, per, as_of, known_by=(as_of if known)) }}
 ) as traits
 {{ 'union all' if not loop.last }}
         {%- endfor -%}
+        {%- if problems -%}
+            {{ exceptions.raise_compiler_error('traits_as_of: ' ~ problems | join('; ') ~ '.') }}
+        {%- endif -%}
     {%- else -%}
         select 1 as profile_id
     {%- endif -%}

@@ -53,9 +53,19 @@
         {%- for other in trait.of if other not in names[:place_in_list] -%}
             {%- do problems.append(trait.place ~ ": '" ~ other ~ "' is no trait of this model that stands before it") -%}
         {%- endfor -%}
-        {%- if trait.type in ['days_since', 'per_month'] and trait.of
-            and cdi.kind_of((node.columns.get(trait.of[-1]) or {}).get('data_type')) != 'timestamp' -%}
-            {%- do problems.append(trait.place ~ ': ' ~ trait.of[-1] ~ ' is no timestamp') -%}
+        {%- for other in traits[:place_in_list] if other.name in trait.of -%}
+            {%- set needed = 'timestamp' if trait.type in ['days_since', 'per_month'] and other.name == trait.of[-1]
+                else 'number' -%}
+            {%- if cdi.kind_of_trait(other) not in [none, needed] -%}
+                {%- do problems.append(trait.place ~ ': ' ~ other.name ~ ' is no ' ~ needed) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- set kind = cdi.kind_of_trait(trait) -%}
+        {%- if kind is not none and cdi.kind_of(trait.data_type) not in ['text', kind] -%}
+            {%- do problems.append(
+                trait.place ~ ': this ' ~ trait.type ~ ' is a ' ~ kind ~ ', which its data_type ' ~ trait.data_type
+                ~ ' cannot hold'
+            ) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if not traits and not problems -%}
@@ -65,6 +75,13 @@
         {{ exceptions.raise_compiler_error('Wrong traits. ' ~ problems | join('; ') ~ '.') }}
     {%- endif -%}
     {{ return(traits) }}
+{% endmacro %}
+
+{# The kind of value that a checked trait is: text, number, boolean, timestamp or json; none where it is wrong. #}
+{% macro kind_of_trait(trait) %}
+    {%- if trait.type == 'unique_list' -%}{{ return('json') }}{%- endif -%}
+    {%- if trait.type in ['first', 'last', 'minimum', 'maximum', 'most_frequent'] -%}{{ return(trait.kind) }}{%- endif -%}
+    {{ return('number' if trait.type else none) }}
 {% endmacro %}
 
 {# One trait with its defaults filled in; see declared_traits. #}
@@ -79,11 +96,16 @@
         {{ return(trait) }}
     {%- endif -%}
     {%- if not data_type -%}{%- do problems.append(place ~ ': a trait needs a data_type') -%}{%- endif -%}
-    {%- set type = definition.get('type') -%}
+    {#- YAML gives a list or a number as readily as a name. -#}
+    {%- set type, problems_before = definition.get('type') | string if 'type' in definition else '', problems | length -%}
+    {%- for key in ['event', 'property', 'weight', 'currency'] if definition.get(key, '') is not string -%}
+        {%- do problems.append(place ~ ': ' ~ key ~ ' ' ~ tojson(definition[key]) ~ ' is no name') -%}
+    {%- endfor -%}
+    {%- if problems | length > problems_before -%}{{ return(trait) }}{%- endif -%}
     {%- do trait.update({'type': type}) -%}
     {%- if type in cdi.derived_trait_types() -%}
         {%- set of = definition.get('of', []) -%}
-        {%- do trait.update({'of': [of] if of is string else of}) -%}
+        {%- do trait.update({'of': of if of is sequence and of is not string and of is not mapping else [of]}) -%}
         {%- if trait.of | length != cdi.derived_trait_types()[type] -%}
             {%- do problems.append(
                 place ~ ': of names ' ~ cdi.derived_trait_types()[type] ~ ' traits of this model for a ' ~ type
@@ -97,7 +119,7 @@
     {%- set rules = cdi.trait_types().get(type) -%}
     {%- if rules is none -%}
         {%- do problems.append(
-            place ~ ": type '" ~ (type or '') ~ "' is not one of "
+            place ~ ": type '" ~ type ~ "' is not one of "
             ~ (cdi.trait_types() | list + cdi.derived_trait_types() | list) | join(', ')
         ) -%}
         {{ return(trait) }}
@@ -123,7 +145,7 @@
 
     {#- Its property, of the event or of the items of a list. -#}
     {%- set path = definition.get('property') -%}
-    {%- set named = ([path] if path else []) + (definition.get('where') or {}) | list -%}
+    {%- set named = ([path] if path else []) + (definition.get('where') or {}) | map('string') | list -%}
     {%- set properties = cdi.event_properties(node) -%}
     {%- for one in named if '[].' in one -%}
         {%- set list_path = one.split('[].')[0] -%}
@@ -163,7 +185,9 @@
             ) -%}
         {%- elif trait.list -%}
             {%- do problems.append(place ~ ': currency goes with properties of the event, not of its items') -%}
-        {%- else -%}
+        {%- elif trait.kind not in [none, 'number'] -%}
+            {%- do problems.append(place ~ ': currency goes with amounts, and ' ~ path ~ ' is a ' ~ trait.kind) -%}
+        {%- elif trait.kind -%}
             {%- do trait.update({'currency': definition.currency, 'value': trait.value ~ '_in_' ~ definition.currency | lower}) -%}
             {%- do trait.update({'amount': properties[path].sql}) -%}
         {%- endif -%}
@@ -176,8 +200,8 @@
             {%- do trait.update({'weight': weight.sql}) -%}
         {%- endif -%}
     {%- endif -%}
-    {%- for key, test in {'minimum_sightings': 'integer', 'current': 'boolean'}.items() if key in definition -%}
-        {%- if definition[key] is not integer and definition[key] is not boolean -%}
+    {%- for key, test in {'minimum_sightings': 'whole number', 'current': 'boolean'}.items() if key in definition -%}
+        {%- if not ((definition[key] is boolean) if test == 'boolean' else (definition[key] is integer)) -%}
             {%- do problems.append(place ~ ': ' ~ key ~ ' is no ' ~ test) -%}
         {%- endif -%}
         {%- do trait.update({key: definition[key]}) -%}

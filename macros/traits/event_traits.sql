@@ -150,7 +150,8 @@
         and events.event_at < rates_{{ currency | lower }}.valid_to
     {%- endfor %}
     {%- if in_session %}
-    left join {{ relation_of('session_starts') }} as starts on graph.profile_id = starts.profile_id
+    left join {{ relation_of('session_starts') if by_ref else '(' ~ cdi.session_starts_as_of(as_of) ~ ')' }} as starts
+        on graph.profile_id = starts.profile_id
     {%- endif %}
     where
         events.event_at <= {{ as_of }}
@@ -161,6 +162,11 @@
         and coalesce(events.group_id, members.account_id) is not null
         {%- endif %}
 {% endmacro %}
+
+{# When each profile's newest session began, as of a moment: later events start others, but move none that began before. #}
+{% macro session_starts_as_of(as_of) -%}
+    select profile_id, max(started_at) as started_at from {{ cdi.relation_of('sessions') }} where started_at <= {{ as_of }} group by 1
+{%- endmacro %}
 
 {# One row per item of a list that events hold. #}
 {% macro items_of_events(events, traits, list) %}

@@ -3,47 +3,67 @@
 {#
   The columns of models with one row per profile (or account), as their YAML has them. A column with meta.default has that value for
   whom its model has no row; traits that count have 0.
+
+  own: the names of the columns that the model itself has beside them.
 #}
-{% macro joined_traits(models) -%}
+{% macro joined_traits(models, own=[]) -%}
     {%- set columns, from_model = [], {} -%}
+    {%- for name in own -%}{%- do from_model.update({name: model.name}) -%}{%- endfor -%}
     {%- for name in models -%}
         {%- do ref(name) -%}
         {%- if execute -%}
+            {%- if cdi.node_of(name).columns | length < 2 -%}
+                {{ exceptions.raise_compiler_error(
+                    cdi.node_of(name).original_file_path ~ ': the YAML beside it has to list its columns, each with its data_type;'
+                    ~ ' these join ' ~ model.name ~ '.'
+                ) }}
+            {%- endif -%}
             {%- for column in cdi.node_of(name).columns.values() if column.name not in ['profile_id', 'account_id'] -%}
                 {%- if column.name in from_model -%}
-                    {{ exceptions.raise_compiler_error(
-                        model.original_file_path ~ ': ' ~ from_model[column.name] ~ ' and ' ~ name ~ ' both have a column '
-                        ~ column.name ~ '; rename one.'
-                    ) }}
+                    {%- do cdi.refuse_second_column(cdi.node_of(name), column.name, from_model[column.name]) -%}
                 {%- endif -%}
                 {%- do from_model.update({column.name: name}) -%}
-                {%- do columns.append(cdi.joined_trait(name, column)) -%}
+                {%- do columns.append(cdi.joined_trait(name, column, cdi.node_of(name))) -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endfor -%}
     {{ columns | join(',\n    ') if columns else 'null as traits' }}
 {%- endmacro %}
 
-{# A column of a joined relation, with what it is for whom that has no row. #}
-{% macro joined_trait(relation, column) %}
+{# Stops for a model's column whose name another model's has. #}
+{% macro refuse_second_column(node, column, other) %}
+    {{ exceptions.raise_compiler_error(
+        cdi.column_place(node, column) ~ ': ' ~ other ~ ' has a column of that name too; rename one.'
+    ) }}
+{% endmacro %}
+
+{# Where a column of a model is declared: models/x.yml, model, column y. #}
+{% macro column_place(node, column) %}
+    {{ return((node.patch_path or node.original_file_path).split('://') | last ~ ', ' ~ node.name ~ ', column ' ~ column) }}
+{% endmacro %}
+
+{# A column of a joined relation, with what it is for whom that has no row. node: the model that has the column. #}
+{% macro joined_trait(relation, column, node) %}
     {%- set meta = cdi.column_meta(column) -%}
     {%- set counts = (meta.get('trait') or {}).get('type') in ['count', 'unique_count', 'streak'] -%}
     {%- set default = meta.get('default', 0 if counts else none) -%}
     {%- if default is none -%}{{ return(relation ~ '.' ~ column.name) }}{%- endif -%}
     {%- set problems = [] -%}
-    {%- set literal = cdi.value_literal(default, cdi.kind_of(column.data_type), 'column ' ~ column.name ~ ', default', problems) -%}
-    {%- if problems -%}{{ exceptions.raise_compiler_error(relation ~ ', ' ~ problems | join('; ')) }}{%- endif -%}
+    {%- set literal = cdi.value_literal(default, cdi.kind_of(column.data_type), cdi.column_place(node, column.name) ~ ', default', problems) -%}
+    {%- if problems -%}{{ exceptions.raise_compiler_error(problems | join('; ')) }}{%- endif -%}
     {{ return('coalesce(' ~ relation ~ '.' ~ column.name ~ ', ' ~ literal ~ ') as ' ~ column.name) }}
 {% endmacro %}
 
-{# The columns of `profile_traits` that no other model which `profiles` joins has, without its `revision`. #}
+{# The columns of `profile_traits` without its `revision`; none may be one of the other models that `profiles` joins too. #}
 {% macro kept_traits() -%}
     {%- if not execute -%}{{ return('profile_traits.*') }}{%- endif -%}
-    {%- set joined = [] -%}
-    {%- for parent in cdi.parents_with_profiles('profiles') if parent.name != 'profile_traits' -%}
-        {%- do joined.extend(parent.columns | reject('equalto', 'profile_id')) -%}
+    {%- set kept = cdi.columns_behind('profile_traits') -%}
+    {%- for parent in cdi.parents_with_profiles(model.name) if parent.name != 'profile_traits' -%}
+        {%- for name in parent.columns if name in kept and name != 'profile_id' -%}
+            {%- do cdi.refuse_second_column(parent, name, 'profile_traits') -%}
+        {%- endfor -%}
     {%- endfor -%}
-    profile_traits.{{ cdi.columns_behind('profile_traits') | reject('in', joined) | join(',\n    profile_traits.') }}
+    profile_traits.{{ kept | join(',\n    profile_traits.') }}
 {%- endmacro %}
 
 {# Joins them to a relation with a profile_id. #}

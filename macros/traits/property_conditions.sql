@@ -105,11 +105,24 @@
         {{ return('true' if value else 'false') }}
     {%- elif kind == 'text' and (value is string or value is number) and value is not boolean -%}
         {{ return("'" ~ dbt.escape_single_quotes(value | string) ~ "'") }}
-    {%- elif kind == 'timestamp' and modules.re.match('^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?Z?)?$', value | string) -%}
-        {{ return("cast('" ~ (value | string).replace('T', ' ').rstrip('Z') ~ "' as " ~ dbt.type_timestamp() ~ ')') }}
+    {%- elif kind == 'timestamp' and cdi.is_moment(value) -%}
+        {{ return("cast('" ~ value.replace('T', ' ').rstrip('Z') ~ "' as " ~ dbt.type_timestamp() ~ ')') }}
     {%- endif -%}
-    {%- do problems.append(place ~ ': ' ~ value ~ ' is no ' ~ kind) -%}
+    {%- do problems.append(
+        place ~ ': ' ~ value ~ ' is no ' ~ kind ~ (' such as 2026-11-30 or 2026-11-30T12:00:00Z' if kind == 'timestamp' else '')
+    ) -%}
     {{ return('null') }}
+{% endmacro %}
+
+{# Whether a text is a day or a moment in UTC that there is, ISO 8601. #}
+{% macro is_moment(text) %}
+    {%- set found = modules.re.match(
+        '^([12][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?Z?)?$', text
+    ) -%}
+    {%- if not found -%}{{ return(false) }}{%- endif -%}
+    {#- Where a month has no such day, counting on from its first leads into the next. -#}
+    {%- set year, month, day = found.group(1) | int, found.group(2) | int, found.group(3) | int -%}
+    {{ return((modules.datetime.date(year, month, 1) + modules.datetime.timedelta(days=day - 1)).month == month) }}
 {% endmacro %}
 
 {#

@@ -20,7 +20,7 @@
         {%- do problems.append(place ~ ': within and between exclude each other') -%}
     {%- elif within is not none and within != 'session' -%}
         {%- do window.update({'from': cdi.seconds_of(within)}) -%}
-        {%- if window['from'] is none -%}
+        {%- if not window['from'] -%}
             {%- do problems.append(place ~ ": within '" ~ within ~ "' is no span such as 90 days or 36 hours") -%}
         {%- endif -%}
     {%- elif between is not none -%}

@@ -1,3 +1,4 @@
+{%- set traits = ['name', 'industry', 'website', 'plan', 'country', 'email', 'phone'] -%}
 -- One row per account that any event named: its newest traits, how many people it has, and when it was seen.
 
 with
@@ -18,7 +19,7 @@ traits as (
 
     select
         group_id as account_id,
-        {% for trait in ['name', 'industry', 'website', 'plan', 'country', 'email', 'phone'] -%}
+        {% for trait in traits -%}
         {{ cdi.latest_value(trait, 'event_at') }} as {{ trait }},
         {% endfor -%}
         {{ cdi.latest_value('cast(employees as ' ~ dbt.type_string() ~ ')', 'event_at') }} as employees_text
@@ -51,7 +52,9 @@ select
     traits.phone,
 
     ---------- computed traits
-    {{ cdi.joined_traits(['account_traits']) }},
+    {{ cdi.joined_traits(
+        ['account_traits'], own=traits + ['employees', 'count_members', 'count_events', 'first_seen_at', 'last_seen_at']
+    ) }},
 
     ---------- presence
     coalesce(members.count_members, 0) as count_members,

@@ -27,6 +27,6 @@ select
     profile_ids.profile_id,
     profile_ids.is_known,
     profile_ids.count_identifiers,
-    {{ cdi.joined_traits(trait_models) }}
+    {{ cdi.joined_traits(trait_models, own=['is_known', 'count_identifiers']) }}
 from profile_ids
 {{ cdi.join_traits(trait_models, 'profile_ids') }}

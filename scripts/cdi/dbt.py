@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ def run_dbt(
             parsed_with = {name: value for name, value in (variables or {}).items() if name != "as_of"}
             answer = dbtRunner().invoke([*shared, "parse", *options, *_vars(parsed_with), *_of_parse(command, rest)])
             manifest = answer.result
+            _refuse_repeated_columns(project.root, manifest)
         if answer is None or (command != "parse" and answer.exception is None):
             answer = dbtRunner(manifest).invoke([*shared, command, *options, *_vars(variables), *rest])
     _release_warehouse()
@@ -152,6 +154,19 @@ def _as_error(project: Project, exception: BaseException) -> CdiError:
     if not isinstance(exception, Exception) or "Database Error" in text or "connection" in text.lower():
         return WarehouseError(f"dbt cannot work on target {project.target}: {text}")
     return CdiError(f"dbt stopped: {with_lines(project.root, text)}")
+
+
+def _refuse_repeated_columns(root: Path, manifest: Any) -> None:
+    """Raise CdiError where a model's YAML lists a column twice: dbt would pass over all but the last one."""
+    problems = []
+    for file in manifest.files.values() if manifest is not None else ():
+        for model in (getattr(file, "dfy", None) or {}).get("models") or []:
+            counts = Counter(column.get("name") for column in model.get("columns") or [])
+            for column in (name for name, count in counts.items() if count > 1):
+                path = file.path.original_file_path
+                problems.append(f"{path}, {model['name']}, column {column}: the name is there twice; rename one")
+    if problems:
+        raise CdiError(f"{with_lines(root, '; '.join(problems))}.")
 
 
 _MACROS = re.compile(

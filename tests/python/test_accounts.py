@@ -79,6 +79,13 @@ def test_accounts_people_and_what_they_did_before_they_were_known(project, tmp_p
         orders = "select account_id, count_orders, cast(revenue as integer) from profiles.accounts"
         assert set(warehouse.query(orders)) == {("alpen", 1, 5), ("nord", 2, 15), ("001x", 0, 0)}
 
+        traits_then = f"{{{{ cdi.traits_as_of('account_traits', ['{_at(4)}', '{_at(1)}']) }}}}"
+        then = run_dbt(project, ["compile", "--inline", traits_then]).nodes[-1].compiled
+        counts = "as_of, account_id, count_orders, cast(revenue as integer)"
+        assert rows_of(warehouse, f"({then}) as then_", counts) == [
+            (_at(1), "alpen", 1, 5), (_at(1), "nord", 2, 15),
+        ]  # fmt: skip
+
         events = dict(warehouse.query("select event_id, profile_id from profiles.profile_events"))
         assert events[first[3]["messageId"]] == ann
         assert events.pop("salesforce:account:001x:20261001000000000000") is None

@@ -567,6 +567,12 @@ WRONG = {
     "cdi.sequence([cdi.first('product_added'), cdi.then('order_completed', same=['price'])])": (
         "'price' is no property of order_completed"
     ),
+    "cdi.sequence([cdi.first('product_added'), cdi.then('order_completed', same='cart_id')])": (
+        "step 2: same 'cart_id' is no list such as ['cart_id']"
+    ),
+    "cdi.trait('last_order_at', within='0 days')": "within: '0 days' is no span",
+    "cdi.in_audience('order_completed')": "'order_completed' is no audience of people",
+    "cdi.not_in_audience('active_accounts')": "'active_accounts' is no audience of people",
 }
 
 
@@ -631,10 +637,23 @@ def test_wrong_audiences_are_refused(unbuilt: Project):
         "all=[]": "wrong.sql: the audience has no conditions",
         "all=['did it']": "wrong.sql: did it is no condition",
         "all=cdi.did('order_completed')": "is no list of conditions",
+        "all=[cdi.sequence([])]": r"wrong.sql: \[\] is no list of steps",
     }.items():
         (folder / "wrong.sql").write_text("{{ cdi.audience(" + text + ") }}\n")
         with pytest.raises(CdiError, match=problem):
             run_dbt(unbuilt, ["parse"])
+    for columns, problem in {
+        "'email'": "columns email is no list", "['email', 'email']": "'email' is a column of it already",
+        "['profile_id']": "'profile_id' is a column of it already",
+    }.items():  # fmt: skip
+        (folder / "wrong.sql").write_text("{{ cdi.audience(all=[cdi.did('page_viewed')], columns=" + columns + ") }}\n")
+        with pytest.raises(CdiError, match=problem):
+            run_dbt(unbuilt, ["compile", "--no-introspect", "--no-populate-cache", "--select", "wrong"])
+    account = folder / "accounts" / "wrong_account.sql"
+    account.write_text("{{ cdi.account_audience(all=[cdi.did('order_items')]) }}\n")
+    with pytest.raises(CdiError, match="wrong_account.sql, did order_items: 'order_items' has no group_id"):
+        run_dbt(unbuilt, ["compile", "--no-introspect", "--no-populate-cache", "--select", "wrong_account"])
+    account.unlink()
     for one, other in (("wrong", "other"), ("other", "wrong")):
         (folder / f"{one}.sql").write_text("{{ cdi.audience(all=[cdi.in_audience('" + other + "')]) }}\n")
     with pytest.raises(CdiError, match="cycle"):

@@ -296,4 +296,10 @@ def test_sessions_are_those_of_plain_python_after_every_run(project_factory: Cal
     run(project, ["run", *SELECTED, "--full-refresh"], variables, manifest)
     with connect(project) as warehouse:
         assert without_revisions(warehouse) == step_by_step
+    # Sessions of then, by a warehouse that knows those that came after.
+    call = f"{{{{ cdi.traits_as_of('session_traits', ['{START}']) }}}}"
+    compiled = run_dbt(project, ["compile", "--inline", call], variables, manifest).nodes[-1].compiled
+    with connect(project) as warehouse:
+        then = rows_of(warehouse, f"({compiled}) as then_", COMPARED["session_traits"])
+        assert then == expected(landed, profiles, START)["session_traits"]
     run(project, ["test", "--select", "path:models/profiles/sessions"], variables, manifest)

@@ -290,33 +290,100 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"type": "count", "event": "Order Complete"}, "'Order Complete' is no event"),
+    ({"type": "count", "event": [ORDER]}, 'event ["Order Completed"] is no name'),
     ({"type": "sum", "event": ORDER, "property": "revenu"}, "'revenu' is no property of order_completed"),
+    ({"type": "sum", "event": ORDER, "property": "revenu", "currency": "EUR"}, "'revenu' is no property"),
     ({"type": "sum", "event": ORDER, "property": "coupon"}, "needs a property that is a number"),
+    ({"type": "maximum", "event": ORDER, "property": "event_at", "currency": "EUR"}, "event_at is a timestamp"),
+    ({"type": "last", "event": ORDER, "property": "coupon"}, "is a text, which its data_type integer cannot hold"),
     ({"type": "count", "event": ORDER, "within": "90 dayz"}, "is no span"),
+    ({"type": "count", "event": ORDER, "within": "0 days"}, "is no span"),
     ({"type": "count", "event": ORDER, "between": ["3 days", "2 days"]}, "is no pair of spans"),
     ({"type": "count", "event": ORDER, "where": {"coupon": {"is": "x"}}}, "'is' is no condition"),
     ({"type": "count", "event": ORDER, "where": {"coupon": {"less_than": 3}}}, "needs a number"),
     ({"type": "count", "event": ORDER, "where": {"revenue": "much"}}, "is no number"),
+    ({"type": "count", "event": ORDER, "where": {"event_at": {"before": "2026-02-29"}}}, "is no timestamp such as"),
+    ({"type": "count", "event": ORDER, "where": {7: "x"}}, "'7' is no property here"),
     ({"type": "counter", "event": ORDER}, "is not one of count"),
     ({"type": "most_frequent", "event": ORDER, "property": "coupon", "minimum_sightings": 0}, "is at least 1"),
+    ({"type": "most_frequent", "event": ORDER, "property": "coupon", "minimum_sightings": True}, "no whole number"),
     ({"type": "count", "event": ORDER, "propertie": "x"}, "'propertie' is nothing that a count has"),
     ({"type": "ratio", "of": ["wrong", "other"]}, "'other' is no trait of this model that stands before it"),
+    ({"type": "ratio", "of": ["a_coupon", "a_coupon"]}, "a_coupon is no number"),
+    ({"type": "days_since", "of": "a_coupon"}, "a_coupon is no timestamp"),
+    ({"type": "days_since", "of": 5}, "'5' is no trait of this model"),
     ({"type": "count", "event": ADDED}, "add 'product_added' to the reads"),
 ]
+COUPON = ("string", {"type": "last", "event": ORDER, "property": "coupon"})
+# The SQL of models that join others, and what is wrong with it. `twin` has a column of order_traits too.
+WRONG_JOINS: dict[str, tuple[str, str]] = {
+    "of_twins": (
+        "select {{ cdi.joined_traits(['order_traits', 'twin']) }}",
+        "traits/twin.yml:7, twin, column count_orders: order_traits has a column of that name too",
+    ),
+    "of_its_own": (
+        "select {{ cdi.joined_traits(['twin'], own=['count_orders']) }}",
+        "traits/twin.yml:7, twin, column count_orders: of_its_own has a column of that name too",
+    ),
+    "of_profiles": (
+        "-- {{ ref('profile_traits') }} {{ ref('twin') }}\nselect {{ cdi.kept_traits() }}",
+        "twin, column count_orders: profile_traits has a column of that name too",
+    ),
+    "of_bare": ("select {{ cdi.joined_traits(['bare']) }}", "bare.sql: the YAML beside it has to list its columns"),
+    "of_defaults": (
+        "select {{ cdi.joined_traits(['defaults']) }}",
+        "traits/defaults.yml:7, defaults, column defaulting, default: nothing is no number",
+    ),
+    "misspelt": (
+        "{{ cdi.computed_traits(reads=['order_completed']) }}",
+        "traits/misspelt.yml:7, misspelt, column orders: it has no meta.trait",
+    ),
+    "of_accounts": (
+        "{{ cdi.computed_traits(reads=['order_items'], per='account_id') }}",
+        "of_accounts, column items: order_items has no group_id",
+    ),
+    "at_no_time": ("{{ cdi.traits_as_of('order_traits', ['2026-11-01T00:00:00+02:00']) }}", "is no timestamp such as"),
+    "at_a_text": ("{{ cdi.traits_as_of('order_traits', '2026-11-01') }}", "2026-11-01 is no list of moments"),
+}  # fmt: skip
+COLUMNS = {
+    "twin": "{name: count_orders, data_type: integer}",
+    "defaults": "{name: defaulting, data_type: integer, config: {meta: {default: nothing}}}",
+    "misspelt": "{name: orders, data_type: integer, config: {meta: {traits: {type: count, event: Order Completed}}}}",
+    "of_accounts": "{name: items, data_type: integer, config: {meta: {trait: {type: count, event: order_items}}}}",
+}
 
 
 def test_wrong_definitions_name_file_and_column(tmp_path: Path):
     root = copy_project(ROOT, tmp_path / "project")
+    folder = root / "models/profiles/traits"
     for number, (trait, _) in enumerate(WRONG):
-        write_model(root, f"wrong_{number}", {"wrong": ("integer", trait)}, ["order_completed"])
+        write_model(root, f"wrong_{number}", {"a_coupon": COUPON, "wrong": ("integer", trait)}, ["order_completed"])
+    for name, (sql, _) in WRONG_JOINS.items():
+        (folder / f"{name}.sql").write_text(f"{sql}\n")
+    for name in ("twin", "bare", "defaults"):
+        (folder / f"{name}.sql").write_text("select profile_id from {{ ref('identity_graph') }}\n")
+    for name, column in COLUMNS.items():
+        key = "account_id" if name == "of_accounts" else "profile_id"
+        (folder / f"{name}.yml").write_text(
+            f"version: 2\n\nmodels:\n  - name: {name}\n    columns:\n      - {{name: {key}, data_type: string}}\n"
+            f"      - {column}\n"
+        )
     with new_project("duckdb", root, tmp_path) as project:
         manifest = load_manifest(project)
         for number, (_, complaint) in enumerate(WRONG):
             with pytest.raises(CdiError) as raised:
                 run_dbt(project, ["compile", "--select", f"wrong_{number}"], None, manifest)
             assert complaint in raised.value.message
-            place = f"models/profiles/traits/wrong_{number}.yml:10, wrong_{number}, column wrong"
+            place = f"models/profiles/traits/wrong_{number}.yml:18, wrong_{number}, column wrong"
             assert place in raised.value.message
+        for name, (_, complaint) in WRONG_JOINS.items():
+            with pytest.raises(CdiError) as raised:
+                run_dbt(project, ["compile", "--select", name], None, manifest)
+            assert complaint in raised.value.message
+        twin = folder / "twin.yml"
+        twin.write_text(f"{twin.read_text()}      - {COLUMNS['twin']}\n")
+        with pytest.raises(CdiError, match="twin, column count_orders: the name is there twice"):
+            load_manifest(project)
 
 
 def test_profiles_may_have_columns_of_their_own(tmp_path: Path):
