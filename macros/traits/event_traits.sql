@@ -117,7 +117,7 @@
         {%- for currency, in_currency in currencies.items() %}
         {%- for value, amounts in in_currency | groupby('value') %},
         events.{{ amounts[0].amount }} * case
-            when coalesce(events.currency, '{{ currency }}') = '{{ currency }}' then 1
+            when coalesce(nullif(upper(events.currency), ''), '{{ currency }}') = '{{ currency }}' then 1
             else rates_{{ currency | lower }}.rate
         end as {{ value }}
         {%- endfor %}
@@ -144,7 +144,7 @@
     {%- endif %}
     {%- for currency in currencies %}
     left join {{ relation_of('exchange_rates') }} as rates_{{ currency | lower }}
-        on events.currency = rates_{{ currency | lower }}.from_currency
+        on upper(events.currency) = rates_{{ currency | lower }}.from_currency
         and rates_{{ currency | lower }}.to_currency = '{{ currency }}'
         and events.event_at >= rates_{{ currency | lower }}.valid_from
         and events.event_at < rates_{{ currency | lower }}.valid_to

@@ -218,11 +218,11 @@ def test_a_property_that_is_to_be_dropped_is_gone(flooded: Project):
     with connect(flooded) as warehouse:
         text = "cast(properties as text)"
         rows = warehouse.query(
-            f"select {text} from events.checked_events where planned_event = 'order_refunded' and verdict = 'passed'"
+            f"select {text} from events.checked_events where planned_event = 'order_cancelled' and verdict = 'passed'"
             " and broken_rules like '%drop%currency%'"
         )
         kept = warehouse.query(
-            f"select {text} from governance.quarantine where planned_event = 'order_refunded'"
+            f"select {text} from governance.quarantine where planned_event = 'order_cancelled'"
             " and broken_rules like '%drop%currency%'"
         )
     assert rows

@@ -136,7 +136,7 @@ def random_events(dice: random.Random, count: int) -> list[dict[str, Any]]:
             properties = {
                 "order_id": f"o{number}", "revenue": dice.choice([20, 50, 99.5, None]), "products": products,
                 "coupon": dice.choice(["SPRING", "it's 10", "spring", None]),
-                "currency": dice.choice(["EUR", "USD", None]),
+                "currency": dice.choice(["EUR", "USD", "usd", "GBP", "", None]),
             }  # fmt: skip
             events.append(message("track", at, event=ORDER, properties=properties, **who))
         elif kind == 3:
@@ -154,13 +154,16 @@ def expected(orders: list[dict], added: list[datetime], as_of: datetime) -> dict
         return {}
     recent = [o for o in orders if o["at"] > as_of - timedelta(days=9)]
     values = [o["revenue"] for o in orders if o["revenue"] is not None]
-    rates = {"EUR": lambda at: 1, None: lambda at: 1, "USD": lambda at: 2 if at >= datetime(2026, 11, 2) else 0.5}
+    rates = {"EUR": lambda at: 1, "": lambda at: 1, "USD": lambda at: 2 if at >= datetime(2026, 11, 2) else 0.5}
+    # Of pounds there is no rate: they do not count.
+    in_euro = [o["revenue"] * rates[currency](o["at"]) for o in orders
+               if o["revenue"] is not None and (currency := (o["currency"] or "").upper()) in rates]
     items = [item for o in orders for item in o["products"]]
     brands = [item["brand"] for item in items if item["brand"] is not None]
     coupons = Counter(o["coupon"] for o in orders if o["coupon"])
     before = [o for o in orders if as_of - timedelta(weeks=3) < o["at"] <= as_of - timedelta(hours=216)]
-    paid_in = Counter(o["currency"] for o in recent if o["currency"])
-    paid_before = Counter(o["currency"] for o in before if o["currency"])
+    paid_in = Counter(o["currency"] for o in recent if o["currency"] is not None)
+    paid_before = Counter(o["currency"] for o in before if o["currency"] is not None)
     days = sorted({o["at"].date() for o in orders})
     runs: list[list] = []
     for day in days:
@@ -179,8 +182,7 @@ def expected(orders: list[dict], added: list[datetime], as_of: datetime) -> dict
         "orders_9_days": len(recent),
         "orders_before": len(before),
         "revenue": sum(values) if values else None,
-        "revenue_eur": sum(o["revenue"] * rates[o["currency"]](o["at"]) for o in orders if o["revenue"] is not None)
-        if values else None,
+        "revenue_eur": sum(in_euro) if in_euro else None,
         "mean": round(sum(values) / len(values), 2) if values else None,
         "least": min(values, default=None),
         "most": max((o["revenue"] for o in recent if o["revenue"] is not None), default=None),
