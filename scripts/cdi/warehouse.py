@@ -27,6 +27,11 @@ Parameters = Mapping[str, Any]
 UNAVAILABLE = (psycopg.OperationalError, duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """What a statement raises when the warehouse went away or cannot write: a lost connection, a disk that is full."""
 
+MISSING = (
+    duckdb.CatalogException, duckdb.BinderException, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn,
+)  # fmt: skip
+"""What a statement raises that names a table or a column which is not there."""
+
 BATCH_ROWS = 100_000
 """Rows of a batch of a large result, about."""
 
@@ -134,9 +139,9 @@ class DuckDBWarehouse(Warehouse):
                     f"The DuckDB file {path} is in use by another process.",
                     "DuckDB lets one process write at a time: wait until it is done, or close it, and run again.",
                 ) from None
-            raise WarehouseError(f"The DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+            raise WarehouseError(f"The DuckDB file {path} cannot be opened: {first_line(error)}") from None
         except duckdb.Error as error:
-            raise WarehouseError(f"The DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+            raise WarehouseError(f"The DuckDB file {path} cannot be opened: {first_line(error)}") from None
 
         # The profile's own settings hold for commands as they do for dbt: above all, how much memory there is.
         for name, value in (settings or {}).items():
@@ -200,7 +205,7 @@ class PostgresWarehouse(Warehouse):
             self.connection = psycopg.connect(autocommit=True, **connection)
         except psycopg.OperationalError as error:
             raise WarehouseError(
-                f"PostgreSQL does not let us in to {place}: {_first_line(error)}",
+                f"PostgreSQL does not let us in to {place}: {first_line(error)}",
                 "Check that the server runs, and host, port, user, password and dbname in profiles.yml.",
             ) from None
 
@@ -346,5 +351,6 @@ def _psycopg(sql: str, parameters: Parameters | None) -> tuple[Any, Parameters |
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")), parameters
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a driver says first, without secrets: below it are hints and the statement."""
     return mask_secrets(str(error).strip().split("\n", 1)[0])

@@ -27,7 +27,7 @@ from cdi.audiences.diff import audience_changes
 from cdi.audiences.preview import preview
 from cdi.audiences.show import show_changes, show_preview
 from cdi.dbt import load_manifest, run_dbt
-from cdi.errors import UsageError
+from cdi.errors import CdiError, UsageError
 from cdi.project import Project
 from cdi.warehouse import Warehouse, connect
 
@@ -169,7 +169,7 @@ def test_members_enter_and_leave_with_reasons_and_merges_lose_and_double_nobody(
 
 
 @pytest.mark.parametrize("project", POSTGRES_LATER, indirect=True, scope="module")
-def test_previews_and_differences_are_what_building_gives(project: Project):
+def test_previews_and_differences_are_what_building_gives(project: Project, monkeypatch: pytest.MonkeyPatch):
     root = project.root
     for arguments in (
         ["init", "-q"],
@@ -207,6 +207,39 @@ def test_previews_and_differences_are_what_building_gives(project: Project):
         preview(project, "nobody")
     with pytest.raises(UsageError, match="git cannot show"):
         audience_changes(project, "no-such-revision")
+    with monkeypatch.context() as without_git:
+        without_git.setenv("PATH", "")
+        with pytest.raises(UsageError, match="git is not installed"):
+            audience_changes(project, "HEAD")
+
+    # A trait that is declared, but not built: computed ones are counted for the preview, others cannot be.
+    with (root / "models/profiles/traits/order_traits.yml").open("a") as sheet:
+        sheet.write(
+            "      - name: count_small_orders\n        data_type: integer\n        config: {meta: {trait:"
+            " {type: count, event: Order Completed, where: {revenue: {at_most: 5}}}}}\n"
+        )
+    spenders, unbuilt = root / "models/audiences/spenders.sql", root / "models/audiences/unbuilt.sql"
+    spenders.write_text(
+        "{{ cdi.audience(all=[cdi.trait('count_small_orders', at_least=1)], columns=['count_small_orders']) }}\n"
+    )
+    unbuilt.write_text("select profile_id from {{ ref('profiles') }} where count_small_orders > 0\n")
+    shown = preview(project, "spenders", weeks=1)
+    assert (shown.size, shown.columns) == (everybody, ["profile_id"])
+    for ask in (lambda: preview(project, "unbuilt"), lambda: audience_changes(project, "HEAD")):
+        with pytest.raises(CdiError, match="unbuilt asks for something that has not been built yet"):
+            ask()
+    unbuilt.unlink()
+    changes = {change.audience: change for change in audience_changes(project, "HEAD")}
+    assert (changes["spenders"].before, changes["spenders"].entering) == (None, everybody)
+    spenders.unlink()
+
+    # A form that was not compiled after its last change.
+    form = root / "models/audiences/from_form.audience"
+    form.write_text("description: Buyers.\nall:\n  - did: order_completed\n")
+    for ask in (lambda: preview(project, "from_form"), lambda: audience_changes(project, "HEAD")):
+        with pytest.raises(UsageError, match="is not compiled as it is now"):
+            ask()
+    form.unlink()
 
     # An audience that is removed is left by all.
     (project.root / "models/audiences/by_hand.sql").unlink()

@@ -156,8 +156,11 @@ def expected(orders: list[dict], added: list[datetime], as_of: datetime) -> dict
     values = [o["revenue"] for o in orders if o["revenue"] is not None]
     rates = {"EUR": lambda at: 1, "": lambda at: 1, "USD": lambda at: 2 if at >= datetime(2026, 11, 2) else 0.5}
     # Of pounds there is no rate: they do not count.
-    in_euro = [o["revenue"] * rates[currency](o["at"]) for o in orders
-               if o["revenue"] is not None and (currency := (o["currency"] or "").upper()) in rates]
+    in_euro = [
+        o["revenue"] * rates[currency](o["at"])
+        for o in orders
+        if o["revenue"] is not None and (currency := (o["currency"] or "").upper()) in rates
+    ]
     items = [item for o in orders for item in o["products"]]
     brands = [item["brand"] for item in items if item["brand"] is not None]
     coupons = Counter(o["coupon"] for o in orders if o["coupon"])

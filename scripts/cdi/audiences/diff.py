@@ -12,7 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from cdi.audiences.members import audiences_of, conditions_of, members_sql, whole
+from cdi.audiences.forms import forms, require_compiled
+from cdi.audiences.members import audiences_of, building_first, conditions_of, members_sql, whole
 from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import UsageError
 from cdi.project import Project
@@ -42,6 +43,8 @@ def audience_changes(project: Project, first: str, second: str | None = None) ->
     those of audiences that it names included, are the same is left out.
     """
     now = load_manifest(project)
+    if second is None:
+        require_compiled(project.root, now, [path.stem for path in forms(project.root)])
     with _manifest_at(project, first) as (old_project, old), _manifest_at(project, second, now) as (new_project, new):
         pairs = [
             (name, _definition(old, name), _definition(new, name))
@@ -50,8 +53,8 @@ def audience_changes(project: Project, first: str, second: str | None = None) ->
         statements = [
             (
                 name,
-                _sql(old_project, old, project, now, name, before),
-                _sql(new_project, new, project, now, name, after),
+                _sql(old_project, old, project, now, f"{name} of {first}", before),
+                _sql(new_project, new, project, now, f"{name} of {second or WORKING_TREE}", after),
             )
             for name, before, after in pairs
             if before != after
@@ -69,12 +72,12 @@ def _definition(manifest: Any, name: str) -> Any:
     return audiences[name].raw_code if conditions is None else whole(conditions, audiences)
 
 
-def _sql(at: Project, manifest: Any, project: Project, now: Any, name: str, definition: Any) -> str | None:
+def _sql(at: Project, manifest: Any, project: Project, now: Any, place: str, definition: Any) -> str | None:
     if definition is None:
         return None
     if isinstance(definition, str):
-        return run_dbt(at, ["compile", "--select", name], None, manifest).nodes[-1].compiled
-    return members_sql(project, now, definition, f"audience {name}")[0]
+        return run_dbt(at, ["compile", "--select", place.split()[0]], None, manifest).nodes[-1].compiled
+    return members_sql(project, now, definition, f"audience {place}")[0]
 
 
 def _change(warehouse: Warehouse, name: str, before: str | None, after: str | None) -> AudienceChange:
@@ -85,10 +88,11 @@ def _change(warehouse: Warehouse, name: str, before: str | None, after: str | No
         " entering as (select profile_id from later except select profile_id from earlier),"
         " leaving as (select profile_id from earlier except select profile_id from later)"
     )
-    counts = warehouse.query(
-        f"{both} select (select count(*) from earlier), (select count(*) from later),"
-        " (select count(*) from entering), (select count(*) from leaving)"
-    )[0]
+    with building_first(name):
+        counts = warehouse.query(
+            f"{both} select (select count(*) from earlier), (select count(*) from later),"
+            " (select count(*) from entering), (select count(*) from leaving)"
+        )[0]
     examples = warehouse.query(
         f"{both} select 'enters' as what, profile_id from entering union all select 'leaves', profile_id from leaving"
         " order by what, profile_id limit 6"
@@ -109,10 +113,13 @@ def _manifest_at(project: Project, revision: str | None, manifest: Any = None) -
     if revision is None:
         yield project, manifest or load_manifest(project)
         return
-    done = subprocess.run(
-        ["git", "archive", "--format=tar", "--end-of-options", revision], cwd=project.root, capture_output=True,
-        check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            ["git", "archive", "--format=tar", "--end-of-options", revision], cwd=project.root, capture_output=True,
+            check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise UsageError("git is not installed, and it is git that knows revisions.", "Install git.") from None
     if done.returncode:
         raise UsageError(f"git cannot show {revision}: {done.stderr.decode().strip()}")
     with tempfile.TemporaryDirectory() as folder:

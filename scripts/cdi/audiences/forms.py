@@ -155,6 +155,14 @@ def compile_forms(root: Path, manifest: Any, check: bool = False) -> Compiled:
     return compiled
 
 
+def require_compiled(root: Path, manifest: Any, names: Iterable[str]) -> None:
+    """Raise UsageError where an audience of these names has a form that says something else than its model."""
+    stale = compile_forms(root, manifest, check=True).written
+    for path in (root / FOLDER / f"{name}{SUFFIX}" for name in names):
+        if path.with_suffix(".sql") in stale:
+            raise UsageError(f"{path.relative_to(root)} is not compiled as it is now.", "Run `cdi audience compile`.")
+
+
 def _mark(name: str) -> str:
     return f"Written by `cdi audience compile` from {name}: change that file."
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from cdi.audiences import is_audience
 from cdi.dbt import run_dbt
-from cdi.errors import UsageError
+from cdi.errors import CdiError, UsageError
 from cdi.project import Project
+from cdi.warehouse import MISSING, first_line
 
 Conditions = list[dict[str, Any]]
 _NEXT = "-- the next statement"
@@ -60,6 +62,18 @@ def members_sql(
     variables = {"preview_conditions": conditions, "preview_file": file}
     result = run_dbt(project, ["compile", "--inline", f"\n{_NEXT}\n".join(calls)], variables, manifest)
     return [statement.strip() for statement in result.nodes[-1].compiled.split(_NEXT)]
+
+
+@contextmanager
+def building_first(name: str) -> Iterator[None]:
+    """Say what to do where a statement inside finds that a table or column which an audience asks for is not there."""
+    try:
+        yield
+    except MISSING as error:
+        raise CdiError(
+            f"{name} asks for something that has not been built yet: {first_line(error)}",
+            "Build it first, with `dbt build --select` or `cdi run`.",
+        ) from None
 
 
 def audience_node(manifest: Any, name: str) -> Any:

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cdi.audiences.members import audience_node, audiences_of, conditions_of, members_sql, whole
+from cdi.audiences.forms import require_compiled
+from cdi.audiences.members import (
+    audience_node,
+    audiences_of,
+    building_first,
+    conditions_of,
+    members_sql,
+    whole,
+)
 from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import CdiError
 from cdi.pii import marks
@@ -49,11 +57,12 @@ def preview(
     project: Project, name: str, weeks: int = 8, sample: int = 10, personal: bool = False, manifest: Any = None
 ) -> Preview:
     """Evaluate an audience as its file says now. What it asks about (`profiles`, events, other audiences written by
-    hand) must have been built; the audience need not.
+    hand) must have been built; the audience and the computed traits that it asks for need not.
 
     personal: whether columns with personal data (meta.pii) are in the sample.
     """
     manifest = manifest or load_manifest(project)
+    require_compiled(project.root, manifest, [name])
     node = audience_node(manifest, name)
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     moments = [now - timedelta(weeks=number) for number in range(weeks, 0, -1)]
@@ -68,9 +77,10 @@ def preview(
         profiles = _relation(manifest, "profiles")
         if not warehouse.relation_exists(*profiles):
             raise CdiError("The profiles have not been built yet.", "Run `cdi run` or `dbt build` once.")
-        warehouse.execute(
-            f"create temporary table {MEMBERS} as select distinct profile_id from ({statements[0]}\n) as m"
-        )
+        with building_first(name):
+            warehouse.execute(
+                f"create temporary table {MEMBERS} as select distinct profile_id from ({statements[0]}\n) as m"
+            )
         size = _count(warehouse, MEMBERS)
         built = warehouse.relation_exists(node.schema, node.alias)
         answer = Preview(
@@ -87,7 +97,8 @@ def preview(
             answer.trend.append((now, size))
         hidden = {} if personal else marks(manifest)[profiles]
         wanted = node.config.meta["audience"]["columns"] if conditions is not None else []
-        answer.columns = ["profile_id", *(column for column in wanted if not hidden.get(column))]
+        there = warehouse.column_names(*profiles)
+        answer.columns = ["profile_id", *(column for column in wanted if column in there and not hidden.get(column))]
         columns = ", ".join(f"profiles.{quote(column)}" for column in answer.columns)
         answer.sample = warehouse.query(
             f"select {columns} from {quote(*profiles)} as profiles inner join {MEMBERS} as members"

@@ -51,7 +51,7 @@ def show_changes(console: Console, changes: Iterable[AudienceChange], first: str
         console.print(f"No audience differs between {first} and {second}.")
         return
     table = Table(box=None)
-    table.add_column("audience")
+    table.add_column("audience", overflow="fold")
     for column in (first, second, "enter", "leave"):
         table.add_column(column, justify="right")
     table.add_column("for instance", overflow="fold")
