@@ -547,6 +547,14 @@ all:
       - first: product_added
       - that: order_completed
   - in_audience: nobody
+  - did: order_completed
+    within: a while
+    at_least: many
+    where: {revenue: {is: 3}}
+  - trait: postal_code
+    equals: 01067
+  - sequence:
+      - then: order_completed
 """
 WRONG = {
     "cdi.did('order_eaten')": "'order_eaten' is no event",
@@ -606,6 +614,8 @@ def test_forms_say_the_same_as_models(unbuilt: Project):
         2: "'colour' is nothing that a form has", 3: "'shoe_size' is no column of profiles",
         5: "'shoe_size' is no trait", 7: "'Order Eaten' is no event", 10: "'colour' is no property of order_completed",
         11: "'often' is nothing that did has", 14: "say one of first, then, then_not", 15: "'nobody' is no audience",
+        17: "'a while' is no span", 18: "at_least is a whole number from 0", 19: "'is' is no condition",
+        20: "a number that begins with 0 is a text: write it in quotes", 23: "a sequence has one first step",
     }.items():  # fmt: skip
         assert f"{place}:{line}: {problem}" in caught.value.message
     form.write_text("all: [\n")

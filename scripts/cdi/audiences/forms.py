@@ -17,6 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.scalarint import ScalarInt
 
 from cdi.audiences import is_audience
 from cdi.errors import UsageError
@@ -25,23 +26,24 @@ from cdi.plan.files import JSON
 FOLDER = Path("models/audiences")
 SUFFIX = ".audience"
 
+_OPERATORS = (
+    "equals", "not_equals", "less_than", "greater_than", "at_most", "at_least", "contains", "does_not_contain",
+    "starts_with", "ends_with", "exists", "does_not_exist", "before", "after", "one_of", "contains_one_of",
+)  # fmt: skip
+_SPAN = re.compile(r"\s*0*[1-9][0-9]*\s*(minute|hour|day|week)s?\s*")
 _WINDOW = ("within", "between")
 _STEP = ("within", "same", "where")
 _VERBS: Mapping[str, tuple[str, ...]] = {
     "did": ("at_least", "at_most", "exactly", *_WINDOW, "where"),
     "did_not": (*_WINDOW, "where"),
-    "trait": (
-        "equals", "not_equals", "less_than", "greater_than", "at_most", "at_least", "contains", "does_not_contain",
-        "starts_with", "ends_with", "exists", "does_not_exist", "before", "after", "one_of", "contains_one_of",
-        "within", "not_within", "more_than_ago",
-    ),
+    "trait": (*_OPERATORS, "within", "not_within", "more_than_ago"),
     "in_audience": (),
     "not_in_audience": (),
     "all_of": (),
     "any_of": (),
     "none_of": (),
     "sequence": _WINDOW,
-}  # fmt: skip
+}
 _STEP_VERBS: Mapping[str, tuple[str, ...]] = {"first": ("where",), "then": _STEP, "then_not": (*_STEP, "wait")}
 _LISTS = ("all_of", "any_of", "none_of", "sequence")
 _JSON_TYPES = ("json", "jsonb", "super", "variant")
@@ -199,9 +201,13 @@ class _Form:
         if not isinstance(content.get("columns", []), list):
             self._problem(content, "columns", "columns is a list of columns of profiles")
             content["columns"] = []
+        wanted = ["profile_id"]
         for column in content.get("columns", []):
             if column not in known.columns:
                 self._problem(content, "columns", f"'{column}' is no column of profiles")
+            elif column in wanted:
+                self._problem(content, "columns", f"'{column}' is a column of it already")
+            wanted.append(column)
         if not content.get("all") and not content.get("any"):
             problems.append(f"{self.place}:1: the audience has no conditions: say all or any")
 
@@ -285,6 +291,9 @@ class _Form:
         for key in item:
             if key != verb and key not in verbs[verb]:
                 self._problem(item, key, f"'{key}' is nothing that {verb} has")
+        if verbs is _STEP_VERBS and (verb == "first") != (place == 0):
+            self._problem(items, place, "a sequence has one first step, and it comes first")
+        self._check_values(item, verb)
         rest = [
             f"{key}={_literal(value)}" for key, value in item.items() if key != verb and key in verbs[verb]
         ]  # fmt: skip
@@ -294,6 +303,20 @@ class _Form:
             self._check_name(item, verb)
             subject = _literal(item[verb])
         return f"cdi.{verb}({', '.join([subject, *rest])})"
+
+    def _check_values(self, item: CommentedMap, verb: str) -> None:
+        """Spans and counts, and numbers that are none to who wrote them."""
+        for key in ("within", "not_within", "more_than_ago"):
+            if key in item and not _SPAN.fullmatch(str(item[key])):
+                self._problem(item, key, f"'{item[key]}' is no span such as 90 days or 36 hours")
+        between = item.get("between", ["1 day", "2 days"])
+        if not isinstance(between, list) or [bool(_SPAN.fullmatch(str(end))) for end in between] != [True, True]:
+            self._problem(item, "between", "between is a pair of spans, the nearer first, such as [30 days, 60 days]")
+        for key in ("at_least", "at_most", "exactly") if verb == "did" else ():
+            if not isinstance(item.get(key, 0), int) or isinstance(item.get(key), bool) or item.get(key, 0) < 0:
+                self._problem(item, key, f"{key} is a whole number from 0")
+        if any(map(_has_leading_zero, _values(item))):
+            self._problem(item, verb, "a number that begins with 0 is a text: write it in quotes")
 
     def _check_name(self, item: CommentedMap, verb: str) -> None:
         name = item[verb]
@@ -320,6 +343,28 @@ class _Form:
                             path if isinstance(given, CommentedMap) else key,
                             f"'{path}' is no property of {name}",
                         )
+                    for operator in given[path] if key == "where" and isinstance(given[path], dict) else ():
+                        if operator not in _OPERATORS:
+                            self._problem(
+                                given[path],
+                                operator,
+                                f"'{operator}' is no condition; there are {', '.join(_OPERATORS)}",
+                            )
+
+
+def _values(value: Any) -> Iterable[Any]:
+    """The values that stand in a condition, those of inner conditions left out."""
+    if isinstance(value, dict):
+        yield from (found for key, inner in value.items() if key not in _LISTS for found in _values(inner))
+    elif isinstance(value, list):
+        yield from (found for inner in value for found in _values(inner))
+    else:
+        yield value
+
+
+def _has_leading_zero(value: Any) -> bool:
+    # ruamel.yaml keeps how wide a number was written where it began with 0.
+    return isinstance(value, ScalarInt) and getattr(value, "_width", None) is not None
 
 
 def _flow(**values: Any) -> CommentedMap:
