@@ -117,6 +117,15 @@ STEPS = (
 )
 
 
+def moment_in_utc(text: str) -> datetime:
+    """A moment, ISO 8601, in UTC: an offset counts, none means UTC. Raises UsageError where the text is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text} is no moment such as 2026-11-30 or 2026-11-30T12:00:00Z.") from None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
 def run(
     project: Project,
     files: Iterable[str] = (),
@@ -134,6 +143,7 @@ def run(
     """
     summary = RunSummary(run_id=uuid.uuid4().hex)
     started_at = datetime.now(UTC).replace(tzinfo=None)
+    moment = started_at if as_of is None else moment_in_utc(as_of)
     log.info("run started", extra={"run_id": summary.run_id, "target": project.target})
     if on_failure != OnFailure.IGNORE:
         import_in_background()
@@ -147,7 +157,7 @@ def run(
         ensure_run_counts(warehouse)
         summary.counts_before = _last_counts(warehouse)
     # One moment for all steps.
-    variables = {"as_of": as_of or started_at.strftime("%Y-%m-%d %H:%M:%S")}
+    variables = {"as_of": moment.strftime("%Y-%m-%d %H:%M:%S")}
     results = _build(project, variables, full_refresh, on_failure, summary, console)
     refresh_masks(project, results[-1].manifest)
     with connect(project) as warehouse:

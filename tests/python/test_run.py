@@ -18,8 +18,8 @@ from support import UNTESTED, copy_project, webhook_receiver
 from cdi.cli import main
 from cdi.dbt import run_dbt
 from cdi.demo_data.generate import generate
-from cdi.errors import GateError
-from cdi.run import run
+from cdi.errors import GateError, UsageError
+from cdi.run import moment_in_utc, run
 from cdi.warehouse import connect
 
 END = datetime(2026, 11, 20, tzinfo=UTC)
@@ -77,6 +77,14 @@ def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monke
         assert second.counts == {**first.counts, "merges": 0}
         assert [item.size for item in second.audiences] == [item.size_before for item in second.audiences]
         assert sum(item.delivered for item in second.syncs) == 0
+
+
+def test_a_moment_is_told_in_utc_or_with_its_offset():
+    assert moment_in_utc("2026-11-30") == datetime(2026, 11, 30)
+    assert moment_in_utc("2026-11-30T12:00:00Z") == moment_in_utc("2026-11-30 12:00:00") == datetime(2026, 11, 30, 12)
+    assert moment_in_utc("2026-11-30T01:00:00+02:00") == datetime(2026, 11, 29, 23)
+    with pytest.raises(UsageError, match="yesterday is no moment such as 2026-11-30"):
+        moment_in_utc("yesterday")
 
 
 def test_every_model_is_built_without_any_event(project):
