@@ -107,6 +107,25 @@ def copy_project(root: Path, folder: Path) -> Path:
     return folder
 
 
+def project_of_syncs(folder: Path, **syncs: dict[str, Any]) -> Path:
+    """A dbt project of nothing but models by these names, each with its meta.sync: dbt parses it in no time.
+
+    What a sync does not say is that of a webhook. Tests make the tables themselves; their column email is personal.
+    """
+    for name in ("models", "macros"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(ROOT / "macros/project/generate_schema_name.sql", folder / "macros")
+    (folder / "dbt_project.yml").write_text('name: cdi\nprofile: cdi\nvars: {schema_prefix: ""}\n')
+    webhook = {"tool": "webhook", "key": "profile_id", "url_env": "CDI_TEST_URL"}
+    columns = [{"name": "email", "config": {"meta": {"pii": True}}}]
+    for name, given in syncs.items():
+        config = {"materialized": "activation", "schema": "activation", "meta": {"sync": {**webhook, **given}}}
+        model = {"name": name, "config": config, "columns": columns}
+        (folder / "models" / f"{name}.yml").write_text(yaml.safe_dump({"models": [model]}))
+        (folder / "models" / f"{name}.sql").write_text("select 1 as profile_id")
+    return folder
+
+
 def keep_audiences(root: Path, *names: str) -> Path:
     """Take out of a copy of the project what stands above profiles, but for some audiences: it is built sooner.
 

@@ -140,8 +140,10 @@ def sync(
             if asked.scope.since and not declared.time_column and names:
                 raise declared.error("--since goes with mode append and a column `time`.")
         if not asked.dry_run:
-            create_state_tables(warehouse)
-            Suppression(project, warehouse).hide_built()
+            # PostgreSQL fails where two that start at once make the same table.
+            with warehouse.lock("tables of syncs", wait=True):
+                create_state_tables(warehouse)
+                Suppression(project, warehouse).hide_built()
         if not asked.ignores_gates:
             asked = replace(asked, failed_gates=tuple(failed_gates(warehouse)))
         for declared in syncs:
