@@ -108,7 +108,7 @@ def copy_project(root: Path, folder: Path) -> Path:
 
 
 def project_of_syncs(folder: Path, **syncs: dict[str, Any]) -> Path:
-    """A dbt project of nothing but models by these names, each with its meta.sync: dbt parses it in no time.
+    """A dbt project of an identity_graph and models by these names, each with its meta.sync: dbt parses it in no time.
 
     What a sync does not say is that of a webhook. Tests make the tables themselves; their column email is personal.
     """
@@ -117,12 +117,14 @@ def project_of_syncs(folder: Path, **syncs: dict[str, Any]) -> Path:
     shutil.copy(ROOT / "macros/project/generate_schema_name.sql", folder / "macros")
     (folder / "dbt_project.yml").write_text('name: cdi\nprofile: cdi\nvars: {schema_prefix: ""}\n')
     webhook = {"tool": "webhook", "key": "profile_id", "url_env": "CDI_TEST_URL"}
-    columns = [{"name": "email", "config": {"meta": {"pii": True}}}]
+    email = {"name": "email", "config": {"meta": {"pii": True}}}
+    models = [{"name": "identity_graph", "config": {"schema": "identity"}}]
     for name, given in syncs.items():
         config = {"materialized": "activation", "schema": "activation", "meta": {"sync": {**webhook, **given}}}
-        model = {"name": name, "config": config, "columns": columns}
-        (folder / "models" / f"{name}.yml").write_text(yaml.safe_dump({"models": [model]}))
-        (folder / "models" / f"{name}.sql").write_text("select 1 as profile_id")
+        models.append({"name": name, "config": config, "columns": [email]})
+    for model in models:
+        (folder / "models" / f"{model['name']}.sql").write_text("select 1 as one")
+    (folder / "models" / "models.yml").write_text(yaml.safe_dump({"models": models}))
     return folder
 
 
