@@ -136,7 +136,8 @@ class DuckDBWarehouse(Warehouse):
                 ) from None
             if read_only and not Path(path).exists():
                 raise WarehouseError(
-                    f"There is no DuckDB file {path} yet: nothing was built.", "Make it with cdi run, or with dbt build."
+                    f"There is no DuckDB file {path} yet: nothing was built.",
+                    "Make it with cdi run, or with dbt build.",
                 ) from None
             raise WarehouseError(f"The DuckDB file {path} cannot be opened: {_first_line(error)}") from None
         except duckdb.Error as error:

@@ -332,7 +332,8 @@ def _guarded(warehouse: Warehouse, declared: DeclaredSync, plan: Plan, asked: As
     if declared.guards.fresh_within is not None and warehouse.relation_exists(*declared.events):
         newest = warehouse.query(f"select max(loaded_at) from {quote(*declared.events)}")[0][0]
         age = now() - newest.replace(tzinfo=None) if newest else None
-    problems = declared.guards.problems(plan.added, plan.changed, plan.removed, plan.held, age)
+    sent = (plan.added, plan.changed, plan.removed)
+    problems = declared.guards.problems(sent, plan.differences, plan.held, age)
     return "guard: " + "; ".join(problems) if problems else ""
 
 

@@ -116,6 +116,8 @@ class Plan:
     """Rows that cannot be sent because their key is null, empty or double."""
     held: int = 0
     """Rows that the tool holds."""
+    differences: tuple[int, ...] = (0, 0, 0)
+    """Rows that were added, changed and removed, those included that a limit keeps back."""
 
     @property
     def total(self) -> int:
@@ -356,6 +358,7 @@ class State:
             """,
             {"limit": 2**62 if scope.limit is None else scope.limit},
         )
+        differences = self._counts("cdi_sync_changes")
         self.warehouse.execute("drop table cdi_sync_changes")
         self.warehouse.execute(
             "insert into cdi.sync_state"
@@ -369,10 +372,10 @@ class State:
             self.warehouse.execute(f"create unique index on cdi_sync_rows ({_NUMBER})")
             for table in ("cdi_sync_rows", "cdi.sync_state"):
                 self.warehouse.execute(f"analyze {table}")
-        counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from cdi_sync_rows group by 1"))
         return Plan(
             sent,
-            *(counts.get(kind, 0) for kind in _KINDS),
+            *(differences if scope.limit is None else self._counts("cdi_sync_rows")),
+            differences=differences,
             rejected=self._number("select coalesce(sum(copies), 0) from cdi_sync_unsendable"),
             held=self._number(
                 "select count(*) from cdi.sync_state where sync = $sync and delivered_at is not null", sync
@@ -381,6 +384,11 @@ class State:
 
     def _number(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
         return int(self.warehouse.query(sql, parameters)[0][0])
+
+    def _counts(self, table: str) -> tuple[int, ...]:
+        """How many rows of a comparison were added, changed and removed."""
+        counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from {table} group by 1"))
+        return tuple(counts.get(kind, 0) for kind in _KINDS)
 
     def _is_merged(self) -> str:
         """SQL: whether a row that left the model is a profile that became part of another, and so is none any more."""
