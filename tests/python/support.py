@@ -115,7 +115,7 @@ def project_of_syncs(folder: Path, **syncs: dict[str, Any]) -> Path:
     for name in ("models", "macros"):
         (folder / name).mkdir(parents=True)
     shutil.copy(ROOT / "macros/project/generate_schema_name.sql", folder / "macros")
-    (folder / "dbt_project.yml").write_text('name: cdi\nprofile: cdi\nvars: {schema_prefix: ""}\n')
+    (folder / "dbt_project.yml").write_text('name: cdi\nprofile: cdi\nvars:\n  schema_prefix: ""\n')
     webhook = {"tool": "webhook", "key": "profile_id", "url_env": "CDI_TEST_URL"}
     email = {"name": "email", "config": {"meta": {"pii": True}}}
     models = [{"name": "identity_graph", "config": {"schema": "identity"}}]

@@ -104,7 +104,7 @@ def test_before_anything_ran_there_is_nothing_to_tell_and_nothing_is_made(shop: 
         "people 0 0 0 never ran",
         "Why rows were rejected: cdi.sync_rejected.",
     ]
-    assert lines(cdi(project, "sync", "show", "p1")) == ["Nothing was ever sent about it."]
+    assert lines(cdi(project, "sync", "show", "p1")) == ["Nothing that was sent about it is known."]
     shown = lines(cdi(project, "sync", "--dry-run"))
     assert shown == ["sync added changed removed kept back", "people 3 0 0 0", "Nothing was sent."]
     with connect(project) as warehouse:
@@ -177,6 +177,33 @@ def test_status_show_and_retry_of_a_row_that_is_refused(shop: Shop, receiver, cd
     assert lines(cdi(project, "sync", "status"))[1].startswith("people 3 0 0 ")
     for command in (answer, cdi(project, "sync", "show", "p2"), cdi(project, "sync", "status")):
         assert "@example" not in command.printed + command.error
+
+
+def test_what_was_delivered_long_ago_is_kept_as_long_as_is_asked(shop: Shop, receiver, cdi: Command):
+    project = shop()
+    settings = project.root / "dbt_project.yml"
+    declared = settings.read_text()
+
+    def keep(days: str) -> Answer:
+        settings.write_text(declared + f"  sync_history_days: {days}\n")
+        return cdi(project, "sync")
+
+    for email in ("first@example.com", "second@example.com", "third@example.com"):
+        with connect(project) as warehouse:
+            warehouse.execute("update activation.people set email = $email where profile_id = 'p1'", {"email": email})
+        assert keep("''").code == 0
+    with connect(project) as warehouse:
+        # The first was delivered forty days ago, the second now; the third is what the tool holds.
+        warehouse.execute(
+            "update cdi.sync_changes set delivered_at = delivered_at - interval '40 days'"
+            " where delivered_at = (select min(delivered_at) from cdi.sync_changes)"
+        )
+    requests = receiver.counts["requests"]
+    for days, known in (("''", 3), ("400", 3), ("41", 3), ("39", 2), ("0", 1)):
+        assert keep(days).code == 0
+        assert len(lines(cdi(project, "sync", "show", "p1"))) - 1 == known, days
+    assert receiver.counts["requests"] == requests
+    assert error(keep("many"), 2).startswith("Error: dbt_project.yml: var sync_history_days is 'many', but must be")
 
 
 def test_a_guard_ends_with_3_until_somebody_has_looked(shop: Shop, receiver, cdi: Command):

@@ -43,8 +43,8 @@ _TABLES = {
     + ", ".join(f"{part}_{kind} bigint" for part in ("planned", "delivered", "failed") for kind in _KINDS)
     + ", rejected bigint, message text, resent bigint, sent_to bigint, settled_to bigint, settled_at timestamp,"
     " refused_again bigint",
-    # Every row that a tool took, ever, but for those that it holds; delivered_at is when the run last heard of the tool
-    # before it wrote this down.
+    # Every row that a tool took in the last sync_history_days days, but for those that it holds; delivered_at is when
+    # the run last heard of the tool before it wrote this down.
     "sync_changes": "run_id text, sync text, key text, operation text, delivered_at timestamp",
     # What a tool does not have, and why: until it takes the row or the row leaves the model.
     "sync_rejected": "run_id text, sync text, key text, operation text, reason text, count_rows bigint,"
@@ -56,6 +56,7 @@ _TABLES = {
 _INDEXES = {
     "sync_state_key": "sync_state (sync, key)",
     "sync_changes_key": "sync_changes (key, sync)",
+    "sync_changes_delivered_at": "sync_changes using brin (delivered_at)",
     "sync_state_number": "sync_state (sync, number) where number is not null",
 }
 """On PostgreSQL."""
@@ -65,7 +66,7 @@ DELIVERIES = (
     " union select run_id, sync, key, 'upsert' as operation, delivered_at from cdi.sync_state"
     " where delivered_at is not null"
 )
-"""SQL: a row per row that a tool took, ever."""
+"""SQL: a row per row that a tool took, as far as it is kept."""
 
 TAKE_OVER_SECONDS = 30.0
 """How long a run collects what was answered before it moves the state."""
