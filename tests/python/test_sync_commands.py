@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from rich.console import Console
 from support import activation_table, project_of_syncs, webhook_receiver
 
 from cdi.cli import main
@@ -71,7 +72,7 @@ def cdi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Comma
     """The command line, run in this process."""
     # It is changed by the command line and by nobody changed back.
     monkeypatch.setattr(logging.getLogger("cdi"), "propagate", True)
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr("cdi.sync.cli.console", Console(width=160))
 
     def run(project: Project, *arguments: str) -> Answer:
         options = ["--project-dir", str(project.root), "--profiles-dir", str(project.profiles_dir)]
@@ -203,7 +204,9 @@ def test_what_was_delivered_long_ago_is_kept_as_long_as_is_asked(shop: Shop, rec
         assert keep(days).code == 0
         assert len(lines(cdi(project, "sync", "show", "p1"))) - 1 == known, days
     assert receiver.counts["requests"] == requests
-    assert error(keep("many"), 2).startswith("Error: dbt_project.yml: var sync_history_days is 'many', but must be")
+    for days in ("'many'", "-1", "999999"):
+        said = error(keep(days), 2)
+        assert said.startswith(f"Error: dbt_project.yml: var sync_history_days is {days}, but must be a whole number")
 
 
 def test_a_guard_ends_with_3_until_somebody_has_looked(shop: Shop, receiver, cdi: Command):

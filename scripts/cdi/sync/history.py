@@ -46,14 +46,14 @@ class Sent:
 def history_days(root: Path) -> int | None:
     """How many days of cdi.sync_changes are kept: var sync_history_days of dbt_project.yml; None where all are.
 
-    Raises UsageError where it is no whole number.
+    Raises UsageError where it is no whole number up to 36500, a hundred years.
     """
     days = (read_yaml(root / "dbt_project.yml").get("vars") or {}).get("sync_history_days")
     if days in (None, ""):
         return None
-    if type(days) is not int or days < 0:
+    if type(days) is not int or not 0 <= days <= 36_500:
         raise UsageError(
-            f"dbt_project.yml: var sync_history_days is {days!r}, but must be a whole number of days.",
+            f"dbt_project.yml: var sync_history_days is {days!r}, but must be a whole number of days, 36500 at most.",
             "Leave it empty to keep everything.",
         )
     return days
