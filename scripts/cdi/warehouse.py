@@ -139,6 +139,11 @@ class DuckDBWarehouse(Warehouse):
                     f"The DuckDB file {path} is in use by another process.",
                     "DuckDB lets one process write at a time: wait until it is done, or close it, and run again.",
                 ) from None
+            if read_only and not Path(path).exists():
+                raise WarehouseError(
+                    f"There is no DuckDB file {path} yet: nothing was built.",
+                    "Make it with cdi run, or with dbt build.",
+                ) from None
             raise WarehouseError(f"The DuckDB file {path} cannot be opened: {first_line(error)}") from None
         except duckdb.Error as error:
             raise WarehouseError(f"The DuckDB file {path} cannot be opened: {first_line(error)}") from None

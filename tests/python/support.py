@@ -107,6 +107,27 @@ def copy_project(root: Path, folder: Path) -> Path:
     return folder
 
 
+def project_of_syncs(folder: Path, **syncs: dict[str, Any]) -> Path:
+    """A dbt project of an identity_graph and models by these names, each with its meta.sync: dbt parses it in no time.
+
+    What a sync does not say is that of a webhook. Tests make the tables themselves; their column email is personal.
+    """
+    for name in ("models", "macros"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(ROOT / "macros/project/generate_schema_name.sql", folder / "macros")
+    (folder / "dbt_project.yml").write_text('name: cdi\nprofile: cdi\nvars:\n  schema_prefix: ""\n')
+    webhook = {"tool": "webhook", "key": "profile_id", "url_env": "CDI_TEST_URL"}
+    email = {"name": "email", "config": {"meta": {"pii": True}}}
+    models = [{"name": "identity_graph", "config": {"schema": "identity"}}]
+    for name, given in syncs.items():
+        config = {"materialized": "activation", "schema": "activation", "meta": {"sync": {**webhook, **given}}}
+        models.append({"name": name, "config": config, "columns": [email]})
+    for model in models:
+        (folder / "models" / f"{model['name']}.sql").write_text("select 1 as one")
+    (folder / "models" / "models.yml").write_text(yaml.safe_dump({"models": models}))
+    return folder
+
+
 def keep_audiences(root: Path, *names: str) -> Path:
     """Take out of a copy of the project what stands above profiles, but for some audiences: it is built sooner.
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -243,6 +244,34 @@ def test_guards_stop_before_anything_is_sent(project, people, receiver):
     people.execute("insert into events.events values (timestamp '2026-01-01 00:00:00')")
     stale = run_sync(project, people, declare(guards=Guards(fresh_within=timedelta(hours=6))))
     assert "the newest event is" in stale.problem
+
+
+def test_a_limit_does_not_get_past_percentages_but_keeps_to_counts(project, people, receiver):
+    rows = [(f"p{number}", None, None, None) for number in range(200)]
+    fill(people, *rows)
+    run_sync(project, people, declare())
+    fill(people, *rows[:90])
+    ten = Asked(scope=Scope(limit=10))
+    for asked in (ten, replace(ten, dry_run=True)):
+        result = run_sync(project, people, declare(), asked=asked)
+        assert result.is_blocked
+        assert "110 rows would be removed (10 of them now), more than 50% of the 200" in result.problem
+    assert len(held(receiver)) == 200
+    # A number is what one run may do: whoever looks at a few rows first need not pass over it.
+    counted = declare(guards=Guards(max_removed=10, max_removed_percent=None))
+    assert run_sync(project, people, counted).is_blocked
+    assert run_sync(project, people, counted, asked=ten).delivered == 10
+    assert run_sync(project, people, declare(), asked=replace(ten, ignores_guards=True)).removed == 10
+    # What is left is no half any more.
+    assert run_sync(project, people, declare(), asked=ten).removed == 10
+    assert len(held(receiver)) == 170
+    # A retry is about the rows that were refused and no others.
+    fill(people, *rows[:80], ("new", None, None, None))
+    receiver.faults.answers = [422]
+    few = Asked(scope=Scope(limit=1), ignores_guards=True)
+    assert run_sync(project, people, declare(), asked=few).failed == 1
+    retry = Asked(scope=Scope(only_rejected=True))
+    assert run_sync(project, people, declare(), asked=retry).delivered == 1
 
 
 def test_a_stop_finishes_the_page_in_flight(project, people, receiver, monkeypatch):

@@ -106,7 +106,7 @@ def show(
     context: typer.Context,
     key: Annotated[str, typer.Argument(help="A row's key such as a profile_id, or an identifier, type:value.")],
 ) -> None:
-    """Everything that was ever sent about one person, oldest first."""
+    """What was sent about one person as far back as it is kept, oldest first; what a tool holds always is."""
     from cdi.dbt import load_manifest
     from cdi.identity.tables import IdentityTables
     from cdi.sync.history import sent_about
@@ -114,7 +114,7 @@ def show(
     project = context.obj.project()
     found = sent_about(project, key, IdentityTables.of(load_manifest(project)).relation("identity_graph"))
     if not found:
-        console.print("Nothing was ever sent about it.")
+        console.print("Nothing that was sent about it is known.")
         return
     table = Table("at (UTC)", "sync", "operation", "outcome", box=None)
     for item in found:

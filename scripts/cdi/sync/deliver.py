@@ -24,6 +24,7 @@ from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
 from cdi.sync.declared import DeclaredSync, declared_syncs, moment
 from cdi.sync.deletions import deliver_deletions, let_go
+from cdi.sync.history import forget_old_changes, history_days
 from cdi.sync.state import Page, Plan, Scope, State, create_state_tables, has_run
 from cdi.sync.tools import Batch, Failure, NotSetUpError, Outcome, RefusedError, Tool
 from cdi.warehouse import UNAVAILABLE, Warehouse, connect, now, quote
@@ -124,6 +125,7 @@ def sync(
     asked = replace(asked or Asked(), dry_run=dry_run or bool(asked and asked.dry_run))
     if asked.scope.since:
         asked = replace(asked, scope=replace(asked.scope, since=moment(asked.scope.since)))
+    kept_days = history_days(project.root)
     syncs = declared_syncs(manifest or load_manifest(project), names, project.root)
     results: list[SyncResult] = []
     stop = Stop()
@@ -140,8 +142,12 @@ def sync(
             if asked.scope.since and not declared.time_column and names:
                 raise declared.error("--since goes with mode append and a column `time`.")
         if not asked.dry_run:
-            create_state_tables(warehouse)
-            Suppression(project, warehouse).hide_built()
+            # PostgreSQL fails where two that start at once make the same table.
+            with warehouse.lock("tables of syncs", wait=True):
+                create_state_tables(warehouse)
+                if kept_days is not None:
+                    forget_old_changes(warehouse, kept_days)
+                Suppression(project, warehouse).hide_built()
         if not asked.ignores_gates:
             asked = replace(asked, failed_gates=tuple(failed_gates(warehouse)))
         for declared in syncs:
@@ -330,7 +336,8 @@ def _guarded(warehouse: Warehouse, declared: DeclaredSync, plan: Plan, asked: As
     if declared.guards.fresh_within is not None and warehouse.relation_exists(*declared.events):
         newest = warehouse.query(f"select max(loaded_at) from {quote(*declared.events)}")[0][0]
         age = now() - newest.replace(tzinfo=None) if newest else None
-    problems = declared.guards.problems(plan.added, plan.changed, plan.removed, plan.held, age)
+    sent = (plan.added, plan.changed, plan.removed)
+    problems = declared.guards.problems(sent, plan.differences, plan.held, age)
     return "guard: " + "; ".join(problems) if problems else ""
 
 

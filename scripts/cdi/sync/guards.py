@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -49,17 +50,22 @@ class Guards:
                 limits[name] = value
         return cls(**limits)
 
-    def problems(self, added: int, changed: int, removed: int, held: int, age: timedelta | None) -> list[str]:
-        """What is too much; `held` is the rows that the tool holds, `age` that of the newest event."""
+    def problems(self, sent: Sequence[int], differences: Sequence[int], held: int, age: timedelta | None) -> list[str]:
+        """What is too much; `held` is the rows that the tool holds, `age` that of the newest event.
+
+        Rows that would be added, changed and removed: `sent` by the run, which limits of rows are about, and by all
+        `differences`, which percentages are about: what is wrong with a model is no better in small pieces.
+        """
         found = []
-        for kind, count in zip(_KINDS, (added, changed, removed), strict=True):
+        for kind, count, all_of_them in zip(_KINDS, sent, differences, strict=True):
             limit = getattr(self, f"max_{kind}")
             if limit is not None and count > limit:
                 found.append(f"{count:,} rows would be {kind}, more than {limit:,}")
             percent = getattr(self, f"max_{kind}_percent")
-            if percent is not None and held >= SMALL and count > held * percent / 100:
+            if percent is not None and held >= SMALL and all_of_them > held * percent / 100:
                 share = f"{percent:g}% of the {held:,} that the tool holds"
-                found.append(f"{count:,} rows would be {kind}, more than {share}")
+                piece = f" ({count:,} of them now)" if count < all_of_them else ""
+                found.append(f"{all_of_them:,} rows would be {kind}{piece}, more than {share}")
         if self.fresh_within is not None and (age is None or age > self.fresh_within):
             old = f"{age.total_seconds() / 3600:,.1f} hours old" if age is not None else "not there"
             found.append(f"the newest event is {old}, but may be {self.fresh_within} old at most")

@@ -1,15 +1,17 @@
-"""What syncs did, read back from the warehouse."""
+"""What syncs did, read back from the warehouse for as long as it is kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from cdi.project import Project
+from cdi.errors import UsageError
+from cdi.project import Project, read_yaml
 from cdi.sync.declared import declared_syncs
 from cdi.sync.state import DELIVERIES
-from cdi.warehouse import connect, quote
+from cdi.warehouse import Warehouse, connect, now, quote
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,30 @@ class Sent:
     operation: str
     outcome: str
     """delivered; sent, not confirmed; answered (it is not written down yet how); or the reason why not."""
+
+
+def history_days(root: Path) -> int | None:
+    """How many days of cdi.sync_changes are kept: var sync_history_days of dbt_project.yml; None where all are.
+
+    Raises UsageError where it is no whole number up to 36500, a hundred years.
+    """
+    days = (read_yaml(root / "dbt_project.yml").get("vars") or {}).get("sync_history_days")
+    if days in (None, ""):
+        return None
+    if type(days) is not int or not 0 <= days <= 36_500:
+        raise UsageError(
+            f"dbt_project.yml: var sync_history_days is {days!r}, but must be a whole number of days, 36500 at most.",
+            "Leave it empty to keep everything.",
+        )
+    return days
+
+
+def forget_old_changes(warehouse: Warehouse, days: int) -> None:
+    """Remove from cdi.sync_changes what was delivered more than `days` ago: no plan of a sync reads it."""
+    warehouse.execute(
+        "delete from cdi.sync_changes where delivered_at < cast($kept_since as timestamp)",
+        {"kept_since": now() - timedelta(days=days)},
+    )
 
 
 def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
@@ -83,7 +109,7 @@ def sync_statuses(project: Project, manifest: Any) -> list[SyncStatus]:
 
 
 def sent_about(project: Project, key: str, graph: tuple[str, str] = ("identity", "identity_graph")) -> list[Sent]:
-    """Everything that was ever sent about a key, oldest first.
+    """What was sent about a key as far as it is kept, oldest first: what the tools hold always is.
 
     A key is a row's key in any sync (a profile_id, say), or an identifier such as email:jane@example.com, which stands
     for its profile in `graph` (schema and table).

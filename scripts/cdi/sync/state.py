@@ -43,8 +43,8 @@ _TABLES = {
     + ", ".join(f"{part}_{kind} bigint" for part in ("planned", "delivered", "failed") for kind in _KINDS)
     + ", rejected bigint, message text, resent bigint, sent_to bigint, settled_to bigint, settled_at timestamp,"
     " refused_again bigint",
-    # Every row that a tool took, ever, but for those that it holds; delivered_at is when the run last heard of the tool
-    # before it wrote this down.
+    # Every row that a tool took in the last sync_history_days days, but for those that it holds; delivered_at is when
+    # the run last heard of the tool before it wrote this down.
     "sync_changes": "run_id text, sync text, key text, operation text, delivered_at timestamp",
     # What a tool does not have, and why: until it takes the row or the row leaves the model.
     "sync_rejected": "run_id text, sync text, key text, operation text, reason text, count_rows bigint,"
@@ -56,6 +56,7 @@ _TABLES = {
 _INDEXES = {
     "sync_state_key": "sync_state (sync, key)",
     "sync_changes_key": "sync_changes (key, sync)",
+    "sync_changes_delivered_at": "sync_changes using brin (delivered_at)",
     "sync_state_number": "sync_state (sync, number) where number is not null",
 }
 """On PostgreSQL."""
@@ -65,7 +66,7 @@ DELIVERIES = (
     " union select run_id, sync, key, 'upsert' as operation, delivered_at from cdi.sync_state"
     " where delivered_at is not null"
 )
-"""SQL: a row per row that a tool took, ever."""
+"""SQL: a row per row that a tool took, as far as it is kept."""
 
 TAKE_OVER_SECONDS = 30.0
 """How long a run collects what was answered before it moves the state."""
@@ -116,6 +117,8 @@ class Plan:
     """Rows that cannot be sent because their key is null, empty or double."""
     held: int = 0
     """Rows that the tool holds."""
+    differences: tuple[int, ...] = (0, 0, 0)
+    """Rows that were added, changed and removed, those included that a limit keeps back."""
 
     @property
     def total(self) -> int:
@@ -356,6 +359,7 @@ class State:
             """,
             {"limit": 2**62 if scope.limit is None else scope.limit},
         )
+        differences = self._counts("cdi_sync_changes")
         self.warehouse.execute("drop table cdi_sync_changes")
         self.warehouse.execute(
             "insert into cdi.sync_state"
@@ -369,10 +373,10 @@ class State:
             self.warehouse.execute(f"create unique index on cdi_sync_rows ({_NUMBER})")
             for table in ("cdi_sync_rows", "cdi.sync_state"):
                 self.warehouse.execute(f"analyze {table}")
-        counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from cdi_sync_rows group by 1"))
         return Plan(
             sent,
-            *(counts.get(kind, 0) for kind in _KINDS),
+            *(differences if scope.limit is None else self._counts("cdi_sync_rows")),
+            differences=differences,
             rejected=self._number("select coalesce(sum(copies), 0) from cdi_sync_unsendable"),
             held=self._number(
                 "select count(*) from cdi.sync_state where sync = $sync and delivered_at is not null", sync
@@ -381,6 +385,11 @@ class State:
 
     def _number(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
         return int(self.warehouse.query(sql, parameters)[0][0])
+
+    def _counts(self, table: str) -> tuple[int, ...]:
+        """How many rows of a comparison were added, changed and removed."""
+        counts = dict(self.warehouse.query(f"select {_KIND}, count(*) from {table} group by 1"))
+        return tuple(counts.get(kind, 0) for kind in _KINDS)
 
     def _is_merged(self) -> str:
         """SQL: whether a row that left the model is a profile that became part of another, and so is none any more."""
