@@ -137,7 +137,11 @@
     {%- if node is none -%}
         {%- do problems.append(
             place ~ ": '" ~ (definition.get('event') or '') ~ "' is no event: neither one of the tracking plan"
-            ~ " (models/events/planned) nor a model with identifier, event_at and loaded_at"
+            ~ " (models/events/planned) nor a model with identifier, event_at and loaded_at; "
+            ~ cdi.names_like(
+                definition.get('event', '') | lower | replace(' ', '_'),
+                cdi.once('event nodes', cdi.event_nodes, of_graph=true)
+            )
         ) -%}
         {{ return(trait) }}
     {%- endif -%}

@@ -20,6 +20,7 @@ from cdi.errors import GateError, UsageError
 from cdi.gates import GateResult, OnFailure
 from cdi.gates.checkpoints import Gates, gate_message, import_in_background
 from cdi.landing import LandingResult, known_sources, land
+from cdi.moments import moment_in_utc
 from cdi.pii import refresh_masks
 from cdi.predict import predict, runs_python
 from cdi.privacy.keep_out import Suppression
@@ -117,15 +118,6 @@ STEPS = (
 )
 
 
-def moment_in_utc(text: str) -> datetime:
-    """A moment, ISO 8601, in UTC: an offset counts, none means UTC. Raises UsageError where the text is none."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text} is no moment such as 2026-11-30 or 2026-11-30T12:00:00Z.") from None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-
-
 def run(
     project: Project,
     files: Iterable[str] = (),
@@ -143,7 +135,7 @@ def run(
     """
     summary = RunSummary(run_id=uuid.uuid4().hex)
     started_at = datetime.now(UTC).replace(tzinfo=None)
-    moment = started_at if as_of is None else moment_in_utc(as_of)
+    moment = started_at if as_of is None else moment_in_utc(as_of, "--as-of")
     log.info("run started", extra={"run_id": summary.run_id, "target": project.target})
     if on_failure != OnFailure.IGNORE:
         import_in_background()

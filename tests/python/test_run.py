@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
@@ -19,7 +19,8 @@ from cdi.cli import main
 from cdi.dbt import run_dbt
 from cdi.demo_data.generate import generate
 from cdi.errors import GateError, UsageError
-from cdi.run import moment_in_utc, run
+from cdi.moments import moment_in_utc
+from cdi.run import run
 from cdi.warehouse import connect
 
 END = datetime(2026, 11, 20, tzinfo=UTC)
@@ -80,11 +81,16 @@ def test_from_files_to_deliveries_and_again(project_copy, demo_data: Path, monke
 
 
 def test_a_moment_is_told_in_utc_or_with_its_offset():
-    assert moment_in_utc("2026-11-30") == datetime(2026, 11, 30)
-    assert moment_in_utc("2026-11-30T12:00:00Z") == moment_in_utc("2026-11-30 12:00:00") == datetime(2026, 11, 30, 12)
-    assert moment_in_utc("2026-11-30T01:00:00+02:00") == datetime(2026, 11, 29, 23)
-    with pytest.raises(UsageError, match="yesterday is no moment such as 2026-11-30"):
-        moment_in_utc("yesterday")
+    for value, moment in {
+        "2026-11-30": datetime(2026, 11, 30),
+        date(2026, 11, 30): datetime(2026, 11, 30),
+        "2026-11-30T12:00:00Z": datetime(2026, 11, 30, 12),
+        "2026-11-30 12:00:00": datetime(2026, 11, 30, 12),
+        "2026-11-30T01:00:00+02:00": datetime(2026, 11, 29, 23),
+    }.items():
+        assert moment_in_utc(value, "--as-of") == moment
+    with pytest.raises(UsageError, match="--as-of is 'yesterday', which is no date and no time"):
+        moment_in_utc("yesterday", "--as-of")
 
 
 def test_every_model_is_built_without_any_event(project):

@@ -295,6 +295,7 @@ def test_traits_are_what_they_say_and_incremental_runs_give_a_full_refresh(proje
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"type": "count", "event": "Order Complete"}, "'Order Complete' is no event"),
+    ({"type": "count", "event": "Order Complete"}, "or order_completed or"),
     ({"type": "count", "event": [ORDER]}, 'event ["Order Completed"] is no name'),
     ({"type": "sum", "event": ORDER, "property": "revenu"}, "'revenu' is no property of order_completed"),
     ({"type": "sum", "event": ORDER, "property": "revenu", "currency": "EUR"}, "'revenu' is no property"),

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from cdi.demo_data.messages import Outbox
 from cdi.demo_data.persons import MAX_PEOPLE, make_kiosk, make_person
 from cdi.demo_data.world import DATES, DAY, World, iso
 from cdi.errors import UsageError
+from cdi.moments import moment_in_utc
 
 MARKER = "demo_data.json"
 _MAX_DAYS = 3650
@@ -77,15 +78,7 @@ def parse_end(text: str | None) -> datetime:
     """
     if text is None:
         return datetime.now(UTC).replace(microsecond=0)
-    try:
-        if len(text) == 10:
-            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"--end {text} is no date or time.", "Write it as 2026-11-23 or 2026-11-23T18:00:00Z."
-        ) from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment_in_utc(text, "--end").replace(tzinfo=UTC)
 
 
 def generate(

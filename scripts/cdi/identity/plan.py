@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from cdi.audiences import is_audience
 from cdi.dbt import load_manifest, run_dbt
 from cdi.errors import CdiError, GateError, UsageError, WarehouseError
 from cdi.identity.tables import IdentityTables
+from cdi.moments import moment_in_utc
 from cdi.project import Project
-from cdi.warehouse import Warehouse, connect, quote
+from cdi.warehouse import Warehouse, connect, now, quote
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def plan(project: Project, as_of: str | None = None, keep: bool = False, console
     Where no rule differs, nothing but the rules is built. Raises UsageError where nothing has been built yet or a
     scratch schema's name is taken, GateError where the edited rules fail their tests, CdiError where a model fails.
     """
-    moment = _moment(as_of)
+    moment = (moment_in_utc(as_of, "--as-of") if as_of else now()).strftime("%Y-%m-%d %H:%M:%S")
     folder = Path(os.environ.get("DBT_TARGET_PATH", project.root / "target")) / "identity_plan"
     in_use = folder / "in_use"
     with _alone(project):
@@ -210,18 +210,6 @@ def plan(project: Project, as_of: str | None = None, keep: bool = False, console
             return answer
         finally:
             _leave(project, scratch.schemas(), keep, answer)
-
-
-def _moment(as_of: str | None) -> str:
-    if not as_of:
-        return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    try:
-        moment = datetime.fromisoformat(as_of)
-    except ValueError:
-        raise UsageError(
-            f"--as-of is {as_of!r}, which is no time.", "Write it as 2026-11-20 or 2026-11-20T12:00:00Z."
-        ) from None
-    return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from cdi.errors import UsageError
+from cdi.moments import moment_in_utc
 from cdi.sync.guards import Guards
 from cdi.sync.tools import MODES, SYNC_KEYS, TOOLS, Delivery, Option, Tool, tools_of
 
@@ -213,7 +213,7 @@ def _declared(node: Any, tools: Mapping[str, Mapping[str, type[Tool]]]) -> Decla
         guards=guards,
         schedule=str(given.get("schedule") or ""),
         time_column=str(given.get("time") or ""),
-        since=moment(since, sync) if since else "",
+        since=_since(sync, since) if since else "",
         pii=frozenset(
             name
             for name, column in (getattr(node, "columns", None) or {}).items()
@@ -228,16 +228,11 @@ def _declared(node: Any, tools: Mapping[str, Mapping[str, type[Tool]]]) -> Decla
     return declared
 
 
-def moment(value: Any, sync: DeclaredSync | None = None) -> str:
-    """A date or time as text for a timestamp without zone, in UTC; raises UsageError where it is none."""
+def _since(sync: DeclaredSync, value: Any) -> str:
     try:
-        at = datetime.combine(value, datetime.min.time()) if type(value) is date else datetime.fromisoformat(str(value))
-    except ValueError:
-        problem = f"since '{value}' is no date and no time, such as 2026-01-31 or 2026-01-31T12:00:00Z."
-        raise (sync.error(problem) if sync else UsageError(problem)) from None
-    if at.tzinfo:
-        at = (at - at.utcoffset()).replace(tzinfo=None)
-    return at.isoformat(sep=" ")
+        return moment_in_utc(value, "since").isoformat(sep=" ")
+    except UsageError as error:
+        raise sync.error(error.message, error.hint) from None
 
 
 def _fields(sync: DeclaredSync, given: Any, skips_null: bool) -> tuple[Field, ...]:

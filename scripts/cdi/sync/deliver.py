@@ -20,9 +20,10 @@ from rich.console import Console
 from cdi.dbt import load_manifest
 from cdi.errors import WarehouseError, mask_secrets
 from cdi.gates.results import failed_gates
+from cdi.moments import moment_in_utc
 from cdi.privacy.keep_out import Suppression
 from cdi.project import Project
-from cdi.sync.declared import DeclaredSync, declared_syncs, moment
+from cdi.sync.declared import DeclaredSync, declared_syncs
 from cdi.sync.deletions import deliver_deletions, let_go
 from cdi.sync.history import forget_old_changes, history_days
 from cdi.sync.state import Page, Plan, Scope, State, create_state_tables, has_run
@@ -124,7 +125,9 @@ def sync(
     """
     asked = replace(asked or Asked(), dry_run=dry_run or bool(asked and asked.dry_run))
     if asked.scope.since:
-        asked = replace(asked, scope=replace(asked.scope, since=moment(asked.scope.since)))
+        asked = replace(
+            asked, scope=replace(asked.scope, since=moment_in_utc(asked.scope.since, "--since").isoformat(sep=" "))
+        )
     kept_days = history_days(project.root)
     syncs = declared_syncs(manifest or load_manifest(project), names, project.root)
     results: list[SyncResult] = []
